@@ -1,0 +1,108 @@
+# Everything is set up by the first target that needs it, into .tools/ and .venv/. Needed beforehand: git, make, curl, python3.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PORT ?= 8787
+
+UV := .tools/uv/bin/uv
+SAM := .tools/sam/bin/sam
+PYTHON := .venv/bin/python
+
+export SAM_CLI_TELEMETRY := 0
+# Of the project's own environments, never of one that happens to be active.
+unexport VIRTUAL_ENV
+unexport PYTHONPATH
+
+# $(call quietly,<command>): its output shows only if it fails.
+quietly = output=$$($(1) 2>&1) || { echo "$$output" >&2; exit 1; }
+
+sources := layers/consolidation functions sandbox tests $(if $(wildcard benchmarks/*.py),benchmarks)
+
+## ------------------------------------------------------------------------------------------------------------------------ use
+
+.PHONY: demo
+demo: setup ## Start the local stack, drive the main job through it, show it, stop. No account needed.
+	@$(PYTHON) -m sandbox demo
+
+.PHONY: local
+local: setup ## Start the local stack and leave it running on PORT (8787) until Ctrl-C.
+	@$(PYTHON) -m sandbox local --port $(PORT)
+
+.PHONY: test
+test: setup ## Run all tests, the ones against the deployed local stack too.
+	@$(PYTHON) -m pytest -n auto --dist loadgroup
+
+.PHONY: lint
+lint: setup ## Check style, format, types, import directions and the template.
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy $(sources)
+	@$(call quietly,.venv/bin/lint-imports)
+	@$(call quietly,$(SAM) validate --lint)
+
+.PHONY: build
+build: setup ## Build what is deployed (.aws-sam/build) and check it. ARCHITECTURE=x86_64 for another processor.
+	@$(if $(wildcard .aws-sam/cache),find .aws-sam/cache -maxdepth 0 ! -newer build.mk -exec rm -rf {} +)
+	@$(call quietly,$(SAM) build $(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE)))
+	@$(call quietly,$(SAM) validate --lint)
+	@$(PYTHON) -m sandbox.build .aws-sam/build $(or $(ARCHITECTURE),arm64)
+
+.PHONY: invoke
+invoke: setup ## Run each function in its container with its sample events. Needs a container engine.
+	@$(PYTHON) -m sandbox invoke
+
+## ------------------------------------------------------------------------------------------------------------------- maintain
+
+.PHONY: setup
+setup: .venv/.project .tools/sam/.installed .tools/aws/.installed ## Install what the other targets need. They do it by themselves.
+
+.PHONY: lock
+lock: $(UV) ## Resolve all requirements anew and pin them, with hashes.
+	@for requirements in layers/dependencies/requirements.in requirements-*.in; do \
+		echo "lock: $$requirements"; \
+		$(UV) pip compile --quiet --upgrade --generate-hashes --no-header --universal --python-version 3.13 \
+			"$$requirements" --output-file "$${requirements%.in}.txt"; \
+	done
+
+.PHONY: clean
+clean: ## Remove everything that make has made.
+	@rm -rf .aws-sam .stack .tools .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this list.
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+# -------------------------------------------------------------------------------------------------------------- environments
+# The stamps make repeats cost nothing; a changed requirements file installs anew.
+
+$(UV): requirements-uv.txt scripts/install-uv.sh
+	@echo "setup: uv"
+	@scripts/install-uv.sh
+	@touch -h $@
+
+# $(call environment,<folder>,<requirements file>)
+environment = $(UV) venv --quiet --allow-existing --python 3.13 $(1) \
+	&& $(UV) pip sync --quiet --require-hashes --python $(1)/bin/python $(2)
+
+.venv/.requirements: requirements-dev.txt | $(UV)
+	@echo "setup: Python packages"
+	@$(call environment,.venv,$<)
+	@rm -f .venv/.project && touch $@
+
+.venv/.project: pyproject.toml .venv/.requirements | $(UV)
+	@$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.tools/sam/.installed: requirements-sam.txt | $(UV)
+	@echo "setup: SAM CLI"
+	@$(call environment,.tools/sam,$<)
+	@touch $@
+
+.tools/aws/.installed: requirements-aws.txt | $(UV)
+	@echo "setup: local AWS"
+	@$(call environment,.tools/aws,$<)
+	@touch $@
