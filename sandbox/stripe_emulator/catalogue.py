@@ -1,0 +1,171 @@
+"""Products and prices."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sandbox.stripe_emulator import views
+from sandbox.stripe_emulator.account import Moment, new_id
+from sandbox.stripe_emulator.errors import Json, StripeError
+from sandbox.stripe_emulator.fields import merge_metadata, put
+from sandbox.stripe_emulator.pages import page, same
+
+_RECURRING: Json = {"interval_count": 1, "meter": None, "trial_period_days": None, "usage_type": "licensed"}
+_PRODUCT_PLAIN = ("active", "description", "name", "shippable", "statement_descriptor", "tax_code", "unit_label", "url")
+
+
+def create_product(moment: Moment, params: Json, _: str) -> Json:
+    """Stripe: an own `id` is taken, and must be new."""
+    account = moment.account
+    product_id = params.get("id") or new_id("prod")
+    if product_id in account.kinds["product"]:
+        raise StripeError("Product already exists.", code="resource_already_exists", param="id")
+    product: Json = {
+        "id": product_id,
+        "object": "product",
+        "created": moment.now,
+        "default_price": None,
+        "images": params.get("images", []),
+        "livemode": False,
+        "marketing_features": [],
+        "metadata": {},
+        "package_dimensions": None,
+        "tax_details": None,
+        "type": "service",
+        "updated": moment.now,
+        **dict.fromkeys(_PRODUCT_PLAIN),
+        "active": True,
+    }
+    put(product, params, _PRODUCT_PLAIN)
+    merge_metadata(product, params.get("metadata"))
+    shown = moment.show(account.add(product))
+    moment.emit("product.created", shown)
+    return shown
+
+
+def retrieve_product(moment: Moment, _: Json, object_id: str) -> Json:
+    """One product."""
+    return moment.show(moment.account.find("product", object_id))
+
+
+def update_product(moment: Moment, params: Json, object_id: str) -> Json:
+    """Change what is sent; `updated` moves with it."""
+    product = moment.account.find("product", object_id)
+    if "default_price" in params:
+        price = moment.account.find("price", params["default_price"], "default_price")
+        if price["product"] != object_id:
+            raise StripeError("The default price must be a price of this product.", param="default_price")
+    before = moment.show(product)
+    put(product, params, (*_PRODUCT_PLAIN, "default_price"))
+    if "images" in params:
+        product["images"] = params["images"] or []
+    merge_metadata(product, params.get("metadata"))
+    product["updated"] = moment.now
+    shown = moment.show(product)
+    moment.emit("product.updated", shown, before)
+    return shown
+
+
+def delete_product(moment: Moment, _: Json, object_id: str) -> Json:
+    """Stripe: possible only while the product has no price."""
+    product = moment.account.find("product", object_id)
+    if any(price["product"] == object_id for price in moment.account.kinds["price"].values()):
+        raise StripeError("This product cannot be deleted because it has one or more user-created prices.")
+    before = moment.show(product)
+    del moment.account.kinds["product"][object_id]
+    moment.emit("product.deleted", before)
+    return {"id": object_id, "object": "product", "deleted": True}
+
+
+def list_products(moment: Moment, params: Json, _: str) -> Json:
+    """A page of products."""
+    chosen = same(params, "active")
+    ids = params.get("ids")
+    return page(moment, "product", params, keep=lambda stored: chosen(stored) and (ids is None or stored["id"] in ids))
+
+
+def create_price(moment: Moment, params: Json, _: str) -> Json:
+    """A price per unit, one-time or recurring."""
+    moment.account.find("product", params["product"], "product")
+    _release_lookup_key(moment, params, None)
+    amount = Decimal(params["unit_amount"]) if "unit_amount" in params else params["unit_amount_decimal"]
+    recurring = params.get("recurring")
+    price: Json = {
+        "id": new_id("price"),
+        "object": "price",
+        "active": params.get("active", True),
+        "billing_scheme": "per_unit",
+        "created": moment.now,
+        "currency": params["currency"],
+        "custom_unit_amount": None,
+        "livemode": False,
+        "lookup_key": params.get("lookup_key"),
+        "metadata": {},
+        "nickname": params.get("nickname"),
+        "product": params["product"],
+        "recurring": recurring and {**_RECURRING, **recurring},
+        "tax_behavior": params.get("tax_behavior", "unspecified"),
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "recurring" if recurring else "one_time",
+        # Stripe: null unless it is whole; the decimal is always there.
+        "unit_amount": int(amount) if amount == amount.to_integral_value() else None,
+        "unit_amount_decimal": _plain(amount),
+    }
+    merge_metadata(price, params.get("metadata"))
+    moment.account.add(price)
+    return _price_emitted(moment, "created", price)
+
+
+def retrieve_price(moment: Moment, _: Json, object_id: str) -> Json:
+    """One price."""
+    return moment.show(moment.account.find("price", object_id))
+
+
+def update_price(moment: Moment, params: Json, object_id: str) -> Json:
+    """Stripe: a price is immutable but for `active`, `nickname`, `metadata`, `lookup_key` and, once, `tax_behavior`."""
+    price = moment.account.find("price", object_id)
+    if params.get("active") is False and moment.account.find("product", price["product"])["default_price"] == object_id:
+        message = "This price cannot be archived because it is the default price of its product."
+        raise StripeError(message, param="active")
+    if params.get("tax_behavior", price["tax_behavior"]) != price["tax_behavior"] != "unspecified":
+        raise StripeError("`tax_behavior` cannot be changed once it has been specified.", param="tax_behavior")
+    _release_lookup_key(moment, params, object_id)
+    before = moment.show(price)
+    put(price, params, ("active", "nickname", "lookup_key", "tax_behavior"))
+    merge_metadata(price, params.get("metadata"))
+    return _price_emitted(moment, "updated", price, before)
+
+
+def list_prices(moment: Moment, params: Json, _: str) -> Json:
+    """A page of prices; lookup keys find archived prices too unless `active` is sent."""
+    chosen = same(params, "active", "currency", "product", "type")
+    keys = params.get("lookup_keys")
+    return page(moment, "price", params, keep=lambda stored: chosen(stored) and (keys is None or stored["lookup_key"] in keys))
+
+
+def _release_lookup_key(moment: Moment, params: Json, own_id: str | None) -> None:
+    """Take the lookup key from its holder, or refuse. Observed: an archived price still holds its key."""
+    key = params.get("lookup_key")
+    for price in moment.account.kinds["price"].values():
+        if key is None or price["lookup_key"] != key or price["id"] == own_id:
+            continue
+        if not params.get("transfer_lookup_key"):
+            raise StripeError(f"A price (`{price['id']}`) already uses that lookup key.", param="lookup_key")
+        before = moment.show(price)
+        price["lookup_key"] = None
+        _price_emitted(moment, "updated", price, before)
+
+
+def _price_emitted(moment: Moment, what: str, price: Json, before: Json | None = None) -> Json:
+    """Observed: every recurring price has a twin plan, and its events come in pairs, the plan's first."""
+    shown = moment.show(price)
+    if shown["recurring"]:
+        moment.emit(f"plan.{what}", views.plan(shown), before and views.plan(before))
+    moment.emit(f"price.{what}", shown, before)
+    return shown
+
+
+def _plain(amount: Decimal) -> str:
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,249 @@
+"""The emulator itself: who asks, for what, and whether it has been answered before."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from sandbox.clock import Clock
+from sandbox.serving import Emulator, Request, Response
+from sandbox.stripe_emulator import forms, modelled, parameters, routes, rules, views, webhooks
+from sandbox.stripe_emulator.account import Account, Agenda, Moment
+from sandbox.stripe_emulator.errors import Json, StripeError, injectable, not_modelled
+
+DEFAULT_ACCOUNTS: Mapping[str, str] = {"sk_test_orderphase": "acct_orderphase"}
+FORM = "application/x-www-form-urlencoded"
+# Stripe: a sandbox tries three times, over a few hours.
+MAX_ATTEMPTS = 3
+RETRY_AFTER = 3600
+
+
+class StripeEmulator(Emulator):
+    """Stripe's customers, catalogue, coupons, subscription schedules, events and webhooks, over HTTP.
+
+    Modelled is what the schedules do to subscriptions as time passes. There are no invoices, so nothing is prorated, paid or
+    billed, and a coupon of duration `once` is never used up. What Stripe has and this has not is refused with status 501 and
+    the error type `emulator_not_modelled`.
+
+    accounts: secret key → account id. `Stripe-Account` reaches any other `acct_…`, each with a state of its own.
+    signing_clock: the time in webhook signatures, in Unix seconds; the receiver compares it with its own clock.
+    courier: delivers webhooks; `pause`, `resume` and `flush` it. `deliveries` is the log of its attempts, oldest first.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        accounts: Mapping[str, str] = DEFAULT_ACCOUNTS,
+        *,
+        signing_clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(clock)
+        self._keys = dict(accounts)
+        self._accounts: dict[str, Account] = {}
+        self._agenda = Agenda()
+        self._search_lag = 0
+        self._writes = 0
+        self.deliveries: list[webhooks.Delivery] = []
+        self.courier = webhooks.Courier(self._attempted, signing_clock)
+        self.clock.on_move(self._moved)
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request; everything that has come due happens first."""
+        now = self.clock.timestamp()
+        self._agenda.catch_up(now)
+        request_id = f"req_{secrets.token_hex(7)}"
+        version = request.headers.get("stripe-version", views.API_VERSION)
+        headers = {"Request-Id": request_id, "Stripe-Version": version}
+        key = request.headers.get("idempotency-key")
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        try:
+            account = self._authenticate(request.headers)
+            if "stripe-account" in request.headers:
+                headers["Stripe-Account"] = account.id
+            if version != views.API_VERSION:
+                raise not_modelled(f"version {version}; it speaks {views.API_VERSION}")
+            # Stripe: keys are for POST and ignored elsewhere.
+            moment = Moment(account, now, request_id, key if request.method == "POST" else None)
+            response = self._answer(moment, request)
+        except StripeError as error:
+            response = error.response()
+        response.headers = {**headers, **response.headers}
+        return response
+
+    def errors(self) -> Mapping[str, Response]:
+        """The errors that a fault can name, such as `429_endpoint-rate`, `429_lock`, `409` and `500`."""
+        answers = {name: error.response() for name, error in injectable().items()}
+        for answer in answers.values():
+            answer.headers = {"Request-Id": "req_injected", "Stripe-Version": views.API_VERSION, **answer.headers}
+        return answers
+
+    def reset(self) -> None:
+        """Forget every account's state, what is due and what is being delivered. Keys, time and the request log stay."""
+        with self.lock:
+            self.courier.clear()
+            self._accounts.clear()
+            self._agenda.clear()
+            self.deliveries.clear()
+            self._writes = 0
+
+    def close(self) -> None:
+        """End the delivery of webhooks."""
+        self.courier.close()
+
+    def objects(self, account: str, kind: str) -> list[Json]:
+        """All objects of a kind (`subscription_schedule`, `event`, …) as Stripe shows them now, oldest first."""
+        with self.lock:
+            now = self.clock.timestamp()
+            self._agenda.catch_up(now)
+            moment = Moment(self._account(account), now)
+            return [moment.show(stored) for stored in moment.account.kinds[kind].values()]
+
+    def writes(self) -> int:
+        """How many POST and DELETE requests have taken effect, replays and refusals not counted."""
+        with self.lock:
+            return self._writes
+
+    def lag_search(self, lag: timedelta) -> None:
+        """Have search see every account as it was `lag` ago. Stripe: usually under a minute, up to an hour in an outage."""
+        with self.lock:
+            self._search_lag = int(lag.total_seconds())
+            for account in self._accounts.values():
+                account.search_lag = self._search_lag
+
+    def resend(self, account: str, event_id: str) -> None:
+        """Deliver an event once more, to every endpoint that takes it: duplicates, and, while paused, another order."""
+        with self.lock:
+            holder = self._account(account)
+            self._publish(holder, holder.kinds["event"][event_id])
+
+    def administer(self, request: Request) -> Response:
+        """The administration common to all emulators, and `GET /__emulator__/deliveries`."""
+        if request.method == "GET" and request.path.endswith("/deliveries"):
+            return Response(body=[asdict(delivery) for delivery in self.deliveries])
+        return super().administer(request)
+
+    def _answer(self, moment: Moment, request: Request) -> Response:
+        params = _params(request)
+        key, endpoint, remembered = moment.idempotency_key, f"{request.method} {request.path}", moment.account.remembered
+        if key is not None and (replay := remembered.replay(key, endpoint, params, moment.now)):
+            return replay
+        route, object_id = routes.find(request.method, request.path)
+        values = parameters.read(route.operation, params)
+        modelled.check(route.operation, values)
+        views.check_expand(route.kind, values.get("expand", []), in_list=route.answers_list)
+        # From here on an answer is remembered, errors included (Stripe: once execution has begun).
+        response = self._execute(moment, route, values, object_id)
+        if request.fault is not None and request.fault.kind == "stored":
+            response = self.errors()[request.fault.error]
+        if key is not None:
+            remembered.remember(key, endpoint, params, response, moment.now)
+        return response
+
+    def _execute(self, moment: Moment, route: routes.Route, values: Json, object_id: str) -> Response:
+        try:
+            # The rules of creating a schedule follow its references; it asks for them itself.
+            if route.operation != "subscription_schedules.create":
+                rules.check(route.operation, values)
+            body = route.handler(moment, values, object_id)
+        except StripeError as error:
+            if error.type == "emulator_not_modelled":
+                raise
+            return error.response()
+        if route.method != "GET":
+            self._writes += 1
+        views.expand(moment.account.kinds, body, values.get("expand", []), moment.now)
+        return Response(body=body)
+
+    def _authenticate(self, headers: Mapping[str, str]) -> Account:
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        key = credentials.strip()
+        if scheme.lower() == "basic":
+            key = _basic_user(key)
+        if not key:
+            raise StripeError(
+                "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer "
+                "auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+                status=401,
+            )
+        own = self._keys.get(key)
+        if own is None:
+            shown = f"{key[:8]}{'*' * 8}{key[-4:]}" if len(key) > 16 else "*" * len(key)  # noqa: PLR2004 (long enough to abridge)
+            raise StripeError(f"Invalid API Key provided: {shown}", status=401)
+        wanted = headers.get("stripe-account", own)
+        if wanted != own and (not wanted.startswith("acct_") or wanted in self._keys.values()):
+            message = f"The provided key does not have access to account '{wanted}' (or that account does not exist)."
+            raise StripeError(message, status=403, code="account_invalid")
+        return self._account(wanted, platform=own if wanted != own else None)
+
+    def _account(self, account_id: str, platform: str | None = None) -> Account:
+        if account_id not in self._accounts:
+            account = Account(account_id, self._agenda, self._publish, self._search_lag, platform)
+            self._accounts[account_id] = account
+        return self._accounts[account_id]
+
+    def _moved(self, now: datetime) -> None:
+        with self.lock:
+            self._agenda.catch_up(int(now.timestamp()))
+
+    def _publish(self, account: Account, event: Json) -> None:
+        """Hand an event to the courier for every endpoint that takes it, its platform's included."""
+        holders = [(account, False)]
+        if account.platform is not None:
+            holders.append((self._account(account.platform), True))
+        for holder, connected in holders:
+            for endpoint in holder.kinds["webhook_endpoint"].values():
+                if webhooks.wants(endpoint, event["type"], connected=connected):
+                    event["pending_webhooks"] += 1
+                    self._send(event, endpoint, attempt=1)
+
+    def _send(self, event: Json, endpoint: Json, *, attempt: int) -> None:
+        self.courier.send(webhooks.Parcel(views.copied(event), endpoint, attempt))
+
+    def _attempted(self, parcel: webhooks.Parcel, delivery: webhooks.Delivery) -> None:
+        """Note an attempt; a failed one is made again when an hour has passed on the emulator's clock."""
+        with self.lock:
+            self.deliveries.append(delivery)
+            if delivery.succeeded:
+                self._settle(parcel.event["id"])
+            elif delivery.attempt < MAX_ATTEMPTS:
+                self._agenda.at(self.clock.timestamp() + RETRY_AFTER, partial(self._retry, parcel))
+
+    def _settle(self, event_id: str) -> None:
+        for account in self._accounts.values():
+            event = account.kinds["event"].get(event_id)
+            if event is not None:
+                event["pending_webhooks"] -= 1
+
+    def _retry(self, parcel: webhooks.Parcel, _: int) -> None:
+        held = (account.kinds["webhook_endpoint"] for account in self._accounts.values())
+        if any(parcel.endpoint["id"] in endpoints for endpoints in held):
+            self._send(parcel.event, parcel.endpoint, attempt=parcel.attempt + 1)
+
+
+def _params(request: Request) -> dict[str, Any]:
+    if request.method != "POST":
+        return forms.decode(urlsplit(request.target).query)
+    media_type = request.headers.get("content-type", FORM).partition(";")[0].strip()
+    if request.body and media_type != FORM:
+        raise StripeError(f"Invalid request (check that your POST content type is {FORM}).")
+    try:
+        return forms.decode(request.body.decode())
+    except UnicodeDecodeError as error:
+        raise StripeError("Invalid request: the body is not UTF-8.") from error
+
+
+def _basic_user(credentials: str) -> str:
+    """The user of Basic credentials; Stripe takes the key there and no password."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,208 @@
+"""Subscription schedules: create, retrieve, list, cancel, release, and what time does to them.
+
+not_started → active → completed (end_behavior `cancel`) or released (`release`); both also → canceled or released by request.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sandbox.stripe_emulator import phases, rules, subscriptions
+from sandbox.stripe_emulator.account import Account, Moment, new_id
+from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
+from sandbox.stripe_emulator.fields import merge_metadata
+from sandbox.stripe_emulator.intervals import DAY
+from sandbox.stripe_emulator.pages import page, same
+
+# Stripe: only these can be updated, canceled or released.
+OPEN = ("not_started", "active")
+# Stripe: subscription_schedule.expiring comes seven days before the end.
+EXPIRING = 7 * DAY
+
+
+def create(moment: Moment, params: Json, _: str) -> Json:
+    """A schedule for a customer, from `phases` and `start_date`; one that starts now or has started gets its subscription."""
+    account = moment.account
+    if "start_date" not in params:
+        raise not_modelled("a schedule without start_date, whose default Stripe does not document", "start_date")
+    if "customer" in params:
+        account.find("customer", params["customer"], "customer")
+    phases.check_references(moment, params.get("phases", []))
+    rules.check("subscription_schedules.create", params)
+    billing_mode = params.get("billing_mode", {"type": "flexible"})
+    currency = phases.check_state(moment, params["phases"], flexible=billing_mode["type"] == "flexible")
+    start = moment.now if params["start_date"] == "now" else params["start_date"]
+    resolved = phases.resolve(moment, params["phases"], start, currency)
+    _bind_currency(account, params["customer"], currency)
+    schedule: Json = {
+        "id": new_id("sub_sched"),
+        "object": "subscription_schedule",
+        "application": None,
+        "billing_mode": {"flexible": None, **billing_mode},
+        "canceled_at": None,
+        "completed_at": None,
+        "created": moment.now,
+        "current_phase": None,
+        "customer": params["customer"],
+        "customer_account": None,
+        "default_settings": _default_settings(params.get("default_settings", {})),
+        "end_behavior": params.get("end_behavior", "release"),
+        "livemode": False,
+        "metadata": {},
+        "pause_schedules": [],
+        "phases": resolved,
+        "released_at": None,
+        "released_subscription": None,
+        "status": "not_started",
+        "subscription": None,
+        "test_clock": None,
+    }
+    merge_metadata(schedule, params.get("metadata"))
+    account.add(schedule)
+    if start <= moment.now:
+        _begin(moment, schedule)
+    else:
+        account.agenda.at(start, partial(_boundary, account, schedule["id"]))
+    end = resolved[-1]["end_date"]
+    if end - EXPIRING > moment.now:
+        account.agenda.at(end - EXPIRING, partial(_expiring, account, schedule["id"]))
+    shown = moment.show(schedule)
+    # Observed: the schedule's own event comes after the subscription's.
+    moment.emit("subscription_schedule.created", shown)
+    return shown
+
+
+def retrieve(moment: Moment, _: Json, object_id: str) -> Json:
+    """One schedule."""
+    return moment.show(moment.account.find("subscription_schedule", object_id))
+
+
+def listed(moment: Moment, params: Json, _: str) -> Json:
+    """A page of schedules. Stripe: `scheduled` leaves those that have not started."""
+    chosen, scheduled = same(params, "customer"), params.get("scheduled", False)
+    return page(
+        moment,
+        "subscription_schedule",
+        params,
+        keep=lambda stored: chosen(stored) and (not scheduled or stored["status"] == "not_started"),
+    )
+
+
+def cancel(moment: Moment, _: Json, object_id: str) -> Json:
+    """Cancel the schedule and its subscription at once. `invoice_now` and `prorate` have no effect: nothing is billed here."""
+    schedule = moment.account.find("subscription_schedule", object_id)
+    _check_open(schedule, "cancel", "canceled")
+    if schedule["status"] == "active":
+        subscriptions.cancel(moment, moment.account.find("subscription", schedule["subscription"]))
+    return close(moment, schedule, "canceled")
+
+
+def release(moment: Moment, params: Json, object_id: str) -> Json:
+    """End the schedule and leave its subscription running; a schedule that has not started leaves none."""
+    schedule = moment.account.find("subscription_schedule", object_id)
+    _check_open(schedule, "release", "released")
+    return _release(moment, schedule, keep_cancel_at=params.get("preserve_cancel_date", False))
+
+
+def close(moment: Moment, schedule: Json, status: str) -> Json:
+    """Set a final status (`canceled`, `completed` or `released`) with its time, and emit its event."""
+    schedule["status"] = status
+    schedule[f"{status}_at"] = moment.now
+    schedule["current_phase"] = None
+    shown = moment.show(schedule)
+    moment.emit(f"subscription_schedule.{status}", shown)
+    return shown
+
+
+def _release(moment: Moment, schedule: Json, *, keep_cancel_at: bool) -> Json:
+    if schedule["status"] == "active":
+        before = moment.show(schedule)
+        subscription = moment.account.find("subscription", schedule["subscription"])
+        schedule.update(subscription=None, released_subscription=subscription["id"])
+        # Observed order: the schedule updated, the subscription updated, the schedule released.
+        moment.emit("subscription_schedule.updated", moment.show(schedule), before)
+        subscriptions.release(moment, subscription, keep_cancel_at=keep_cancel_at)
+    return close(moment, schedule, "released")
+
+
+def _check_open(schedule: Json, verb: str, done: str) -> None:
+    if schedule["status"] not in OPEN:
+        raise StripeError(
+            f"You cannot {verb} a subscription schedule that is currently in the `{schedule['status']}` status. "
+            f"It must be in `{', '.join(OPEN)}` status to be {done}."
+        )
+
+
+def _bind_currency(account: Account, customer_id: str, currency: str) -> None:
+    """Stripe: one currency per customer while anything recurring of it is under way."""
+    customer = account.kinds["customer"][customer_id]
+    for schedule in account.kinds["subscription_schedule"].values():
+        if schedule["customer"] == customer_id and schedule["status"] in OPEN:
+            _check_currency(schedule["phases"][0]["currency"], currency)
+    for subscription in account.kinds["subscription"].values():
+        if subscription["customer"] == customer_id and subscription["status"] != "canceled":
+            _check_currency(subscription["currency"], currency)
+    customer["currency"] = currency
+
+
+def _check_currency(bound: str, currency: str) -> None:
+    if bound != currency:
+        raise StripeError(
+            "You cannot combine currencies on a single customer. This customer has an active subscription, subscription "
+            f"schedule, discount, quote, invoice item or active subscription mode checkout session with currency {bound}.",
+            param="customer",
+        )
+
+
+def _default_settings(sent: Json) -> Json:
+    return {
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": sent.get("billing_cycle_anchor", "automatic"),
+        "billing_thresholds": None,
+        "collection_method": sent.get("collection_method", "charge_automatically"),
+        "default_payment_method": None,
+        "description": sent.get("description") or None,
+        "invoice_settings": phases.invoice_settings(sent.get("invoice_settings", {}), {"type": "self"}),
+        "on_behalf_of": None,
+        "transfer_data": None,
+    }
+
+
+def _begin(moment: Moment, schedule: Json) -> None:
+    schedule["status"] = "active"
+    # The first phase is the current one: a new schedule has no phase that is over.
+    _set_current(moment, schedule, schedule["phases"][0])
+    schedule["subscription"] = subscriptions.start(moment, schedule)["id"]
+
+
+def _set_current(moment: Moment, schedule: Json, phase: Json) -> None:
+    schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
+    moment.account.agenda.at(phase["end_date"], partial(_boundary, moment.account, schedule["id"]))
+
+
+def _boundary(account: Account, schedule_id: str, when: int) -> None:
+    """The start or the end of a phase has come, if the schedule still says so."""
+    schedule, moment = account.kinds["subscription_schedule"][schedule_id], Moment(account, when)
+    before = moment.show(schedule)
+    if schedule["status"] == "not_started" and schedule["phases"][0]["start_date"] == when:
+        _begin(moment, schedule)
+        moment.emit("subscription_schedule.updated", moment.show(schedule), before)
+    elif schedule["status"] == "active" and schedule["current_phase"]["end_date"] == when:
+        following = next((phase for phase in schedule["phases"] if phase["start_date"] == when), None)
+        if following is not None:
+            _set_current(moment, schedule, following)
+            subscriptions.enter(moment, schedule)
+            moment.emit("subscription_schedule.updated", moment.show(schedule), before)
+        elif schedule["end_behavior"] == "cancel":
+            subscriptions.cancel(moment, account.find("subscription", schedule["subscription"]))
+            close(moment, schedule, "completed")
+        else:
+            # Stripe does not say whether this ends as `released` or as `completed`.
+            _release(moment, schedule, keep_cancel_at=False)
+
+
+def _expiring(account: Account, schedule_id: str, when: int) -> None:
+    schedule, moment = account.kinds["subscription_schedule"][schedule_id], Moment(account, when)
+    if schedule["status"] == "active" and schedule["phases"][-1]["end_date"] == when + EXPIRING:
+        moment.emit("subscription_schedule.expiring", moment.show(schedule))

@@ -1,0 +1,222 @@
+"""Subscriptions, as schedules start and change them. Nothing is billed: there are no invoices, and so no prorations."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sandbox.stripe_emulator import coupons
+from sandbox.stripe_emulator.account import Account, Moment, new_id
+from sandbox.stripe_emulator.errors import Json
+from sandbox.stripe_emulator.fields import merge_metadata
+from sandbox.stripe_emulator.intervals import period
+from sandbox.stripe_emulator.pages import page, same
+from sandbox.stripe_emulator.phases import interval_of
+
+# Billing cycles turn after the boundaries of schedules that fall on the same second.
+_AFTER_BOUNDARIES = 1
+
+
+def retrieve(moment: Moment, _: Json, object_id: str) -> Json:
+    """One subscription; a canceled one too."""
+    return moment.show(moment.account.find("subscription", object_id))
+
+
+def listed(moment: Moment, params: Json, _: str) -> Json:
+    """A page of subscriptions. Stripe: canceled ones are left out unless `status` asks for them, or for `all`."""
+    status = params.get("status")
+    chosen, price = same(params, "customer", "collection_method"), params.get("price")
+
+    def keep(stored: Json) -> bool:
+        canceled = stored["status"] == "canceled"
+        if status in ("ended", "canceled"):
+            wanted = canceled
+        else:
+            wanted = status == "all" or (not canceled if status is None else stored["status"] == status)
+        return wanted and chosen(stored) and (price is None or any(item["price"] == price for item in stored["items"]["data"]))
+
+    return page(moment, "subscription", params, keep=keep)
+
+
+def start(moment: Moment, schedule: Json) -> Json:
+    """Start the subscription of a schedule with its current phase."""
+    phase = current_phase(schedule)
+    subscription: Json = {
+        "id": new_id("sub"),
+        "object": "subscription",
+        "application": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        # Stripe: the anchor of a backdated start is the time of the request, unless the phase says `phase_start`.
+        "billing_cycle_anchor": moment.now,
+        "billing_cycle_anchor_config": None,
+        "billing_mode": schedule["billing_mode"],
+        "billing_schedules": [],
+        "billing_thresholds": None,
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "collection_method": "charge_automatically",
+        "created": moment.now,
+        "currency": phase["currency"],
+        "customer": schedule["customer"],
+        "customer_account": None,
+        "days_until_due": None,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "ended_at": None,
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "items": {"object": "list", "data": [], "has_more": False, "total_count": 0, "url": ""},
+        "latest_invoice": None,
+        "livemode": False,
+        "metadata": {},
+        "next_pending_invoice_item_invoice": None,
+        "on_behalf_of": None,
+        "pause_collection": None,
+        "pending_invoice_item_interval": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "schedule": schedule["id"],
+        "start_date": phase["start_date"],
+        "status": "active",
+        "test_clock": None,
+        "transfer_data": None,
+        "trial_end": None,
+        "trial_settings": None,
+        "trial_start": None,
+    }
+    subscription["items"]["url"] = f"/v1/subscription_items?subscription={subscription['id']}"
+    _apply(moment, moment.account.add(subscription), schedule)
+    moment.emit("customer.subscription.created", moment.show(subscription))
+    return subscription
+
+
+def enter(moment: Moment, schedule: Json) -> None:
+    """Write the schedule's current phase to its subscription."""
+    subscription = moment.account.find("subscription", schedule["subscription"])
+    before = moment.show(subscription)
+    _apply(moment, subscription, schedule)
+    moment.emit("customer.subscription.updated", moment.show(subscription), before)
+
+
+def cancel(moment: Moment, subscription: Json) -> None:
+    """Cancel now, for good."""
+    subscription["status"] = "canceled"
+    subscription["canceled_at"] = subscription["ended_at"] = moment.now
+    subscription["cancellation_details"]["reason"] = "cancellation_requested"
+    moment.emit("customer.subscription.deleted", moment.show(subscription))
+
+
+def release(moment: Moment, subscription: Json, *, keep_cancel_at: bool) -> None:
+    """Detach from the schedule and live on; the end that the schedule has set goes with it, unless it is to be kept."""
+    before = moment.show(subscription)
+    subscription["schedule"] = None
+    if keep_cancel_at and subscription["cancel_at"] is not None:
+        moment.account.agenda.at(subscription["cancel_at"], partial(_cancel_at, moment.account, subscription["id"]))
+    else:
+        subscription["cancel_at"] = None
+    _set_periods(moment, subscription)
+    moment.emit("customer.subscription.updated", moment.show(subscription), before)
+
+
+def current_phase(schedule: Json) -> Json:
+    """The phase object that `schedule.current_phase` points at."""
+    start_date = schedule["current_phase"]["start_date"]
+    return next(phase for phase in schedule["phases"] if phase["start_date"] == start_date)
+
+
+def _apply(moment: Moment, subscription: Json, schedule: Json) -> None:
+    """Write a phase to the subscription. Stripe: a phase's own settings precede the schedule's defaults."""
+    phase, defaults = current_phase(schedule), schedule["default_settings"]
+    subscription["collection_method"] = phase["collection_method"] or defaults["collection_method"]
+    days = (phase["invoice_settings"] or {}).get("days_until_due") or defaults["invoice_settings"]["days_until_due"]
+    # Stripe: null with charge_automatically.
+    subscription["days_until_due"] = days if subscription["collection_method"] == "send_invoice" else None
+    subscription["description"] = phase["description"] or defaults["description"] or subscription["description"]
+    merge_metadata(subscription, phase["metadata"])
+    before = {interval_of(moment, item["price"]) for item in subscription["items"]["data"]}
+    _replace_items(moment, subscription, phase)
+    after = {interval_of(moment, item["price"]) for item in subscription["items"]["data"]}
+    subscription["discounts"] = _redeemed(moment, subscription, phase, None)
+    if (phase["billing_cycle_anchor"] or defaults["billing_cycle_anchor"]) == "phase_start":
+        subscription["billing_cycle_anchor"] = phase["start_date"]
+    elif before.isdisjoint(after):
+        # Stripe: going over to another interval resets the anchor. It holds for the start too, which has no interval before.
+        subscription["billing_cycle_anchor"] = moment.now
+    # Stripe: the end of the schedule is set only during its last phase.
+    ends = schedule["end_behavior"] == "cancel" and phase is schedule["phases"][-1]
+    subscription["cancel_at"] = phase["end_date"] if ends else None
+    _set_periods(moment, subscription)
+
+
+def _replace_items(moment: Moment, subscription: Json, phase: Json) -> None:
+    """The phase's items in place of the subscription's; an item whose price stays keeps its id, its metadata is merged."""
+    held = {item["price"]: item for item in subscription["items"]["data"]}
+    items = []
+    for wanted in phase["items"]:
+        item = held.get(wanted["price"]) or {
+            "id": new_id("si"),
+            "object": "subscription_item",
+            "billing_thresholds": None,
+            "created": moment.now,
+            "metadata": {},
+            "price": wanted["price"],
+            "subscription": subscription["id"],
+            "tax_rates": [],
+        }
+        item["quantity"] = wanted["quantity"]
+        merge_metadata(item, wanted["metadata"])
+        item["discounts"] = _redeemed(moment, subscription, {**wanted, "start_date": phase["start_date"]}, item["id"])
+        items.append(item)
+    subscription["items"].update(data=items, total_count=len(items))
+
+
+def _redeemed(moment: Moment, subscription: Json, holder: Json, item_id: str | None) -> list[str]:
+    """Observed: a coupon that is sent mints a new discount each time."""
+    discounts = [
+        coupons.redeem(
+            moment,
+            discount["coupon"],
+            customer=subscription["customer"],
+            subscription=subscription["id"],
+            item=item_id,
+            start=holder["start_date"],
+        )
+        for discount in holder["discounts"]
+    ]
+    return [discount for discount in discounts if discount is not None]
+
+
+def _set_periods(moment: Moment, subscription: Json) -> None:
+    """Each item's current billing period, cut short where the subscription ends inside it, and its turn on the agenda."""
+    for item in subscription["items"]["data"]:
+        begin, end = period(subscription["billing_cycle_anchor"], interval_of(moment, item["price"]), moment.now)
+        item["current_period_start"] = begin
+        item["current_period_end"] = min(end, subscription["cancel_at"] or end)
+    turn = partial(_turn, moment.account, subscription["id"])
+    moment.account.agenda.at(_period_end(subscription), turn, rank=_AFTER_BOUNDARIES)
+
+
+def _turn(account: Account, subscription_id: str, when: int) -> None:
+    """A billing cycle ends and the next begins, if it still ends then."""
+    subscription = account.kinds["subscription"][subscription_id]
+    if subscription["status"] == "canceled" or _period_end(subscription) != when:
+        return
+    moment = Moment(account, when)
+    before = moment.show(subscription)
+    _set_periods(moment, subscription)
+    moment.emit("customer.subscription.updated", moment.show(subscription), before)
+
+
+def _cancel_at(account: Account, subscription_id: str, when: int) -> None:
+    subscription = account.kinds["subscription"][subscription_id]
+    if subscription["status"] != "canceled" and subscription["cancel_at"] == when:
+        cancel(Moment(account, when), subscription)
+
+
+def _period_end(subscription: Json) -> int:
+    ends: list[int] = [item["current_period_end"] for item in subscription["items"]["data"]]
+    return min(ends)

@@ -1,0 +1,268 @@
+"""Customers, products, prices, coupons: what they become, lists, search, expansion, and each refusal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.sandbox.stripe_world import ACCOUNT, World, at, refusal
+
+
+@pytest.fixture
+def world():
+    with World() as world:
+        yield world
+
+
+def test_a_customer_lives_and_dies(world):
+    customers = world.sdk.v1.customers
+    created = customers.create(
+        {
+            "name": "A",
+            "email": "a@example.com",
+            "address": {"city": "Graz"},
+            "metadata": {"a": "1", "b": "2"},
+            "invoice_prefix": "ABC",
+        }
+    )
+    assert (created.created, created.currency, created.address.country) == (world.now, None, None)
+    updated = customers.update(created.id, {"address": "", "metadata": {"a": "", "c": "3"}, "phone": "1"})
+    assert (updated.name, updated.address, updated.phone) == ("A", None, "1")
+    assert updated.metadata.to_dict() == {"b": "2", "c": "3"}
+    assert customers.update(created.id, {"metadata": ""}).metadata.to_dict() == {}
+    assert customers.delete(created.id).deleted is True
+    assert customers.retrieve(created.id).to_dict() == {"id": created.id, "object": "customer", "deleted": True}
+    assert refusal(customers.update, created.id, {"name": "B"}).http_status == 404
+    assert customers.list().data == []
+    assert world.events() == ["customer.created", "customer.updated", "customer.updated", "customer.deleted"]
+    previous = world.emulator.objects(ACCOUNT, "event")[1]["data"]["previous_attributes"]
+    assert previous["metadata"] == {"a": "1", "c": None}
+    assert previous["phone"] is None
+
+
+def test_more_of_a_customer(world):
+    shipping = {"name": "A", "address": {"city": "Graz"}}
+    settings = {"footer": "Thanks", "custom_fields": [{"name": "PO", "value": "1"}]}
+    params = {"shipping": shipping, "invoice_settings": settings, "preferred_locales": ["de"], "tax_exempt": "reverse"}
+    created = world.sdk.v1.customers.create(params).to_dict()
+    assert (created["shipping"]["address"]["city"], created["shipping"]["phone"]) == ("Graz", None)
+    assert (created["invoice_settings"]["footer"], created["invoice_settings"]["default_payment_method"]) == ("Thanks", None)
+    assert (created["preferred_locales"], created["tax_exempt"]) == (["de"], "reverse")
+    assert world.sdk.v1.customers.update(created["id"], {"tax_exempt": ""}).tax_exempt == "none"
+    for field, value in (("balance", 5), ("test_clock", "clock_1"), ("payment_method", "pm_1"), ("tax_id_data", [])):
+        sent = {field: value or [{"type": "eu_vat", "value": "ATU1"}]}
+        assert refusal(world.sdk.v1.customers.create, sent).http_status == 501
+
+
+def test_a_change_that_changes_nothing_has_no_event(world):
+    customer = world.customer(name="A")
+    world.sdk.v1.customers.update(customer, {"name": "A"})
+    assert world.events() == ["customer.created"]
+
+
+def test_a_missing_object_is_404_in_the_path_and_400_in_the_body(world):
+    in_path = refusal(world.sdk.v1.customers.retrieve, "cus_none")
+    assert (in_path.http_status, in_path.code, str(in_path.user_message)) == (
+        404,
+        "resource_missing",
+        "No such customer: 'cus_none'",
+    )
+    in_body = refusal(world.sdk.v1.prices.create, {"product": "none", "currency": "usd", "unit_amount": 1})
+    assert (in_body.http_status, in_body.code, in_body.param) == (400, "resource_missing", "product")
+
+
+def test_search_is_behind(world):
+    customers = world.sdk.v1.customers
+    world.customer()
+    world.emulator.lag_search(timedelta(minutes=1))
+    created = customers.create({"email": "o'hara@example.com", "metadata": {"salesforce_account_id": "001A"}})
+    query = {"query": "metadata['salesforce_account_id']:'001A'"}
+    assert customers.search(query).data == []
+    world.clock.advance(timedelta(minutes=1))
+    assert [found.id for found in customers.search(query).data] == [created.id]
+    customers.update(created.id, {"metadata": {"salesforce_account_id": "001B"}})
+    [stale] = customers.search(query).data
+    assert stale.metadata.to_dict() == {"salesforce_account_id": "001B"}  # found by the old value, shown as it is
+    both = {"query": 'email:\'o\\\'hara@example.com\' AND metadata["salesforce_account_id"]:"001A"'}
+    assert [found.id for found in customers.search(both).data] == [created.id]
+    assert customers.search({"query": "name:'x' OR metadata['salesforce_account_id']:'001A'"}).data[0].id == created.id
+    customers.delete(created.id)
+    assert customers.search(query).data == []
+
+
+def test_search_in_pages(world):
+    ids = [world.customer(name="A") for _ in range(3)]
+    first = world.sdk.v1.customers.search({"query": "name:'A'", "limit": 2})
+    rest = world.sdk.v1.customers.search({"query": "name:'A'", "limit": 2, "page": first.next_page})
+    assert [found.id for found in (*first.data, *rest.data)] == ids[::-1]
+    assert (first.has_more, rest.has_more, rest.next_page) == (True, False, None)
+    assert refusal(world.sdk.v1.customers.search, {"query": "name:'A'", "page": "x"}).param == "page"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("name", 400),
+        ("metadata:'x'", 400),
+        ("name['k']:'x'", 400),
+        ("name:'a' AND name:'b' OR name:'c'", 400),
+        ("name~'ab'", 501),
+        ("-name:'a'", 501),
+        ("created>'1'", 501),
+    ],
+)
+def test_search_clauses_that_are_refused(world, query, status):
+    assert refusal(world.sdk.v1.customers.search, {"query": query}).http_status == status
+
+
+def test_a_product_with_its_own_id(world):
+    products = world.sdk.v1.products
+    created = products.create({"id": "01t", "name": "P", "unit_label": "seat", "metadata": {"k": "v"}})
+    assert (created.id, created.active, created.updated) == ("01t", True, world.now)
+    clash = refusal(products.create, {"id": "01t", "name": "P"})
+    assert (clash.http_status, clash.code) == (400, "resource_already_exists")
+    world.clock.advance(timedelta(hours=1))
+    changed = products.update("01t", {"active": False, "unit_label": "", "images": ["https://example.com/1.png"]})
+    assert (changed.active, changed.unit_label, changed.updated) == (False, None, world.now + 3600)
+    assert changed.images == ["https://example.com/1.png"]
+    assert [product.id for product in products.list({"active": False, "ids": ["01t", "x"]}).data] == ["01t"]
+    assert products.list({"active": True}).data == []
+    assert products.delete("01t").deleted is True
+    assert refusal(products.retrieve, "01t").http_status == 404
+
+
+def test_a_product_with_prices_stays(world):
+    price = world.sdk.v1.prices.retrieve(world.price())
+    blocked = refusal(world.sdk.v1.products.delete, price.product)
+    assert (blocked.http_status, blocked.code, blocked.param) == (400, None, None)
+
+
+def test_the_default_price_stays_active(world):
+    price = world.sdk.v1.prices.retrieve(world.price())
+    assert world.sdk.v1.products.update(price.product, {"default_price": price.id}).default_price == price.id
+    assert refusal(world.sdk.v1.prices.update, price.id, {"active": False}).param == "active"
+    assert refusal(world.sdk.v1.products.update, price.product, {"default_price": world.price()}).param == "default_price"
+
+
+@pytest.mark.parametrize(
+    ("amount", "whole", "decimal"),
+    [
+        ({"unit_amount": 1000}, 1000, "1000"),
+        ({"unit_amount_decimal": Decimal("14.285714285714")}, None, "14.285714285714"),
+        ({"unit_amount_decimal": Decimal("10.50")}, None, "10.5"),
+        ({"unit_amount_decimal": Decimal("100.0")}, 100, "100"),
+    ],
+)
+def test_amounts_of_a_price(world, amount, whole, decimal):
+    product = world.sdk.v1.products.create({"name": "P"}).id
+    created = world.sdk.v1.prices.create({"product": product, "currency": "usd", **amount})
+    assert (created.unit_amount, created.unit_amount_decimal, created.type) == (whole, Decimal(decimal), "one_time")
+    assert world.emulator.objects(ACCOUNT, "price")[0]["unit_amount_decimal"] == decimal
+    assert world.events("pr") == ["product.created", "price.created"]
+
+
+def test_events_of_a_recurring_price_come_in_pairs(world):
+    price = world.price()
+    world.sdk.v1.prices.update(price, {"nickname": "N", "metadata": {"k": "v"}})
+    assert world.events("p")[1:] == ["plan.created", "price.created", "plan.updated", "price.updated"]
+
+
+def test_lookup_keys(world):
+    prices = world.sdk.v1.prices
+    first = world.price(lookup_key="key")
+    prices.update(first, {"active": False})
+    product = prices.retrieve(first).product
+    params = {"product": product, "currency": "usd", "unit_amount": 1, "lookup_key": "key"}
+    assert f"`{first}`" in str(refusal(prices.create, params).user_message)  # an archived price holds its key
+    second = prices.create({**params, "transfer_lookup_key": True})
+    assert [price.id for price in prices.list({"lookup_keys": ["key", "other"]}).data] == [second.id]
+    assert prices.retrieve(first).lookup_key is None
+    assert refusal(prices.update, first, {"lookup_key": "key"}).param == "lookup_key"
+    assert prices.update(second.id, {"lookup_key": "key", "nickname": "N"}).lookup_key == "key"
+    assert [price.id for price in prices.list({"product": product, "active": True}).data] == [second.id]
+
+
+def test_tax_behavior_is_said_once(world):
+    price = world.price()
+    assert world.sdk.v1.prices.update(price, {"tax_behavior": "exclusive"}).tax_behavior == "exclusive"
+    assert refusal(world.sdk.v1.prices.update, price, {"tax_behavior": "inclusive"}).param == "tax_behavior"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"tiers_mode": "volume"},
+        {"billing_scheme": "tiered"},
+        {"recurring": {"interval": "month", "usage_type": "metered"}},
+        {"recurring": {"interval": "month", "trial_period_days": 3}},
+        {"currency_options": {"eur": {"unit_amount": 1}}},
+    ],
+)
+def test_prices_that_are_not_modelled(world, params):
+    product = world.sdk.v1.products.create({"name": "P"}).id
+    error = refusal(world.sdk.v1.prices.create, {"product": product, "currency": "usd", "unit_amount": 1, **params})
+    assert error.http_status == 501
+    assert error.json_body["error"]["type"] == "emulator_not_modelled"
+
+
+def test_a_coupon(world):
+    coupons = world.sdk.v1.coupons
+    created = coupons.create({"id": "TEN", "percent_off": 10, "duration": "forever", "max_redemptions": 1, "name": "N"})
+    assert (created.percent_off, created.times_redeemed, created.valid) == (10.0, 0, True)
+    assert refusal(coupons.create, {"id": "TEN", "percent_off": 10}).code == "resource_already_exists"
+    assert coupons.update("TEN", {"name": "M", "metadata": {"k": "v"}}).name == "M"
+    assert [coupon.id for coupon in coupons.list().data] == ["TEN"]
+    assert coupons.delete("TEN").deleted is True
+    assert refusal(coupons.retrieve, "TEN").http_status == 404
+    again = coupons.create({"id": "TEN", "amount_off": 500, "currency": "usd"})  # the id of a deleted coupon is free again
+    assert (again.amount_off, again.currency, again.duration) == (500, "usd", "once")
+
+
+def test_a_coupon_expires(world):
+    coupons = world.sdk.v1.coupons
+    coupon = coupons.create({"percent_off": 10, "redeem_by": at("2027-02-01")}).id
+    world.move_to("2027-02-01")
+    assert coupons.retrieve(coupon).valid is False
+    assert refusal(coupons.create, {"percent_off": 10, "redeem_by": at("2027-02-01")}).param == "redeem_by"
+    assert refusal(coupons.create, {"percent_off": 10, "redeem_by": at("2033-01-01")}).param == "redeem_by"
+
+
+def test_lists_in_pages(world):
+    ids = [world.customer(email="a@example.com") for _ in range(5)][::-1]
+    customers = world.sdk.v1.customers
+    first = customers.list({"limit": 2})
+    assert ([entry.id for entry in first.data], first.has_more) == (ids[:2], True)
+    second = customers.list({"limit": 2, "starting_after": ids[1]})
+    assert ([entry.id for entry in second.data], second.has_more) == (ids[2:4], True)
+    back = customers.list({"limit": 2, "ending_before": ids[3]})
+    assert ([entry.id for entry in back.data], back.has_more) == (ids[1:3], True)
+    assert [entry.id for entry in customers.list({"limit": 2}).auto_paging_iter()] == ids
+    assert customers.list({"email": "b@example.com"}).data == []
+    bad = refusal(customers.list, {"starting_after": "cus_none"})
+    assert (bad.http_status, bad.param) == (400, "starting_after")
+
+
+def test_lists_by_time(world):
+    early = world.customer()
+    world.clock.advance(timedelta(hours=1))
+    late = world.customer()
+    customers = world.sdk.v1.customers
+    assert [entry.id for entry in customers.list({"created": {"gt": world.now}}).data] == [late]
+    assert [entry.id for entry in customers.list({"created": {"gte": world.now, "lt": world.now + 1}}).data] == [early]
+    assert [entry.id for entry in customers.list({"created": world.now + 3600}).data] == [late]
+
+
+def test_expansion(world):
+    price = world.price()
+    expanded = world.sdk.v1.prices.retrieve(price, {"expand": ["product.default_price"]})
+    assert (expanded.product.name, expanded.product.default_price) == ("Product", None)
+    assert world.sdk.v1.prices.list({"expand": ["data.product"]}).data[0].product.name == "Product"
+    assert world.sdk.v1.prices.retrieve(price).product == expanded.product.id
+    for path in ("unicorn", "product.unicorn", "product.default_price.product.default_price.product"):
+        assert refusal(world.sdk.v1.prices.retrieve, price, {"expand": [path]}).param == "expand"
+    assert refusal(world.sdk.v1.prices.list, {"expand": ["product"]}).param == "expand"
+    writes = world.emulator.writes()
+    assert refusal(world.sdk.v1.prices.update, price, {"active": False, "expand": ["unicorn"]}).param == "expand"
+    assert world.emulator.writes() == writes
