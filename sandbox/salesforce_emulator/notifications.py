@@ -1,0 +1,192 @@
+"""What the org sends when an order is activated: a JSON event, posted from the background after the commit.
+
+An org's record-triggered Flow does this on its asynchronous path. Salesforce: that path repeats a failed run after 15, 30, 60
+and 120 minutes. Those are minutes of the emulator's clock here, looked at whenever that clock is moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import queue
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Literal, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from sandbox.clock import Clock
+from sandbox.salesforce_emulator.org import Activation
+
+Method = Literal["signature", "api_key"]
+
+RETRY_MINUTES = (15, 30, 60, 120)
+CALLOUT_SECONDS = 10.0
+LONGEST_ANSWER = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where events go, and how they prove where they come from."""
+
+    url: SplitResult
+    secret: str
+    method: Method
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: when, and the HTTP status and the answer's beginning; status None with the problem where there was no answer."""
+
+    at: datetime
+    status: int | None
+    answer: str
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One copy of one event on its way. `next_attempt`: when it is tried again; None = it is not."""
+
+    event: dict[str, Any]
+    target: Target
+    attempts: list[Attempt] = field(default_factory=list)
+    next_attempt: datetime | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the latest attempt was answered with success."""
+        status = self.attempts[-1].status if self.attempts else None
+        return status is not None and 200 <= status < 300  # noqa: PLR2004 (HTTP: success)
+
+    def summary(self) -> dict[str, Any]:
+        """As the administration route shows it."""
+        return {
+            "event": self.event,
+            "url": self.target.url.geturl(),
+            "delivered": self.delivered,
+            "attempts": [{"at": each.at.isoformat(), "status": each.status, "answer": each.answer} for each in self.attempts],
+            "next_attempt": self.next_attempt.isoformat() if self.next_attempt else None,
+        }
+
+
+class Notifications:
+    """Queues events, delivers them on a thread of its own, and keeps what was answered."""
+
+    def __init__(self, clock: Clock, org_id: str) -> None:
+        self._clock = clock
+        self._org_id = org_id
+        self._target: Target | None = None
+        self._deliveries: list[Delivery] = []
+        self._queue: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._unattempted = 0
+        self._state = threading.Condition()
+        self._thread: threading.Thread | None = None
+        clock.on_move(self._retry_due)
+
+    def configure(self, url: str, secret: str, *, method: Method = "signature", copies: int = 1) -> None:
+        """Send from now on to `url`, `copies` times each. ValueError for what cannot work."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url: {url!r} is no http address")
+        if not secret:
+            raise ValueError("secret: a secret is needed")
+        if method not in get_args(Method):
+            raise ValueError(f"method: {method!r} is none of {', '.join(get_args(Method))}")
+        if copies < 1:
+            raise ValueError("copies: at least one")
+        with self._state:
+            self._target = Target(parts, secret, method, copies)
+
+    def activated(self, activation: Activation) -> None:
+        """An activation was committed: send its event, if there is a target."""
+        data = {"contract_id": activation.contract_id} if activation.contract_id else {}
+        event = {
+            "id": f"{activation.order_id}-{activation.at.timestamp() * 1000:.0f}",
+            "type": "order.activated",
+            "org_id": self._org_id,
+            "record_id": activation.order_id,
+            "occurred_at": activation.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "data": data,
+        }
+        with self._state:
+            if self._target is not None:
+                for _ in range(self._target.copies):
+                    self._enqueue(Delivery(event, self._target), new=True)
+
+    def redeliver(self, event_id: str) -> None:
+        """Send an event once more, whatever became of it, to where it went. KeyError for an unknown one."""
+        with self._state:
+            known = next((each for each in self._deliveries if each.event["id"] == event_id), None)
+            if known is None:
+                raise KeyError(f"{event_id}: no such event was sent")
+            self._enqueue(Delivery(known.event, known.target), new=True)
+
+    def flush(self, timeout: float) -> None:
+        """Wait until everything queued has been attempted. TimeoutError when that takes more than `timeout` seconds."""
+        with self._state:
+            if not self._state.wait_for(lambda: self._unattempted == 0, timeout):
+                raise TimeoutError(f"{self._unattempted} notifications were not attempted within {timeout} seconds")
+
+    def log(self) -> list[Delivery]:
+        """All deliveries so far, oldest first."""
+        with self._state:
+            return list(self._deliveries)
+
+    def clear(self) -> None:
+        """Forget all deliveries; the target stays."""
+        with self._state:
+            self._deliveries.clear()
+
+    def _enqueue(self, delivery: Delivery, *, new: bool = False) -> None:
+        if new:
+            self._deliveries.append(delivery)
+        delivery.next_attempt = None
+        self._unattempted += 1
+        self._queue.put(delivery)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="salesforce-notifications", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            delivery = self._queue.get()
+            status, answer = self._post(delivery)
+            with self._state:
+                now = self._clock.now()
+                delivery.attempts.append(Attempt(now, status, answer))
+                tried = len(delivery.attempts)
+                if not delivery.delivered and tried <= len(RETRY_MINUTES):
+                    delivery.next_attempt = now + timedelta(minutes=RETRY_MINUTES[tried - 1])
+                self._unattempted -= 1
+                self._state.notify_all()
+
+    def _retry_due(self, now: datetime) -> None:
+        with self._state:
+            for delivery in self._deliveries:
+                if delivery.next_attempt is not None and delivery.next_attempt <= now:
+                    self._enqueue(delivery)
+
+    def _post(self, delivery: Delivery) -> tuple[int | None, str]:
+        target, body = delivery.target, json.dumps(delivery.event).encode()
+        headers = {"Content-Type": "application/json", **self._credentials(target, body)}
+        url = target.url
+        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        connection = kind(str(url.hostname), url.port, timeout=CALLOUT_SECONDS)
+        try:
+            connection.request("POST", f"{url.path or '/'}{'?' if url.query else ''}{url.query}", body, headers)
+            response = connection.getresponse()
+            return response.status, response.read(LONGEST_ANSWER).decode(errors="replace")
+        except (OSError, HTTPException) as problem:
+            return None, f"{type(problem).__name__}: {problem}"
+        finally:
+            connection.close()
+
+    def _credentials(self, target: Target, body: bytes) -> dict[str, str]:
+        if target.method == "api_key":
+            return {"X-Api-Key": target.secret}
+        moment = self._clock.timestamp()
+        signature = hmac.new(target.secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+        return {"X-Orderphase-Signature": f"t={moment},v1={signature}"}

@@ -1,0 +1,131 @@
+"""The token endpoint: client credentials, and the JWT bearer flow with a real signature check.
+
+Salesforce: the answer has no `expires_in`; a token lives as long as the org's session policy says, here a fixed time from its
+issue.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+
+from sandbox.clock import Clock
+from sandbox.salesforce_emulator.org import Org
+from sandbox.serving import Request, Response
+
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
+LONGEST_ASSERTION = timedelta(minutes=5)
+
+
+class OAuthError(Exception):
+    """A refusal of the token endpoint. Salesforce: an object, where the rest of the API answers an array."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(f"{error}: {description}")
+        self.error = error
+        self.description = description
+
+    def response(self) -> Response:
+        """The answer."""
+        return Response(400, {"error": self.error, "error_description": self.description})
+
+
+class Tokens:
+    """Issues access tokens to one client, and knows which are still good.
+
+    public_key: PEM, of the certificate that the client was registered with; None = the JWT bearer flow is refused.
+    """
+
+    def __init__(self, clock: Clock, client_id: str, client_secret: str, *, seconds: int, public_key: str | None) -> None:
+        self._clock = clock
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._life = timedelta(seconds=seconds)
+        self._public_key = public_key
+        self._expiry: dict[str, datetime] = {}
+
+    def good(self, authorization: str) -> bool:
+        """Whether an Authorization header carries a token that has neither expired nor been revoked."""
+        scheme, _, token = authorization.partition(" ")
+        expiry = self._expiry.get(token)
+        return scheme in ("Bearer", "OAuth") and expiry is not None and self._clock.now() < expiry
+
+    def revoke(self) -> None:
+        """Make every token issued so far worthless."""
+        self._expiry.clear()
+
+    def issue(self, request: Request, org: Org, instance_url: str) -> Response:
+        """Answer a request for a token. Raises OAuthError."""
+        if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            raise OAuthError("unsupported_grant_type", "grant type not supported")
+        form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+        match form.get("grant_type"):
+            case "client_credentials":
+                self._check_credentials(form, request.headers.get("authorization", ""))
+            case grant if grant == JWT_BEARER:
+                self._check_assertion(form.get("assertion", ""), org.setup.username, instance_url)
+            case _:
+                raise OAuthError("unsupported_grant_type", "grant type not supported")
+        return Response(body=self._token(org, instance_url))
+
+    def _token(self, org: Org, instance_url: str) -> dict[str, Any]:
+        now = self._clock.now()
+        token = f"{org.setup.org_id[:15]}!{secrets.token_urlsafe(48)}"
+        self._expiry[token] = now + self._life
+        issued_at = str(int(now.timestamp() * 1000))
+        identity = f"https://login.salesforce.com/id/{org.setup.org_id}/{org.user_id}"
+        signature = hmac.new(self._client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
+        return {
+            "access_token": token,
+            "signature": base64.b64encode(signature).decode(),
+            "scope": "api",
+            "instance_url": instance_url,
+            "id": identity,
+            "token_type": "Bearer",
+            "issued_at": issued_at,
+        }
+
+    def _check_credentials(self, form: dict[str, str], authorization: str) -> None:
+        client_id, client_secret = form.get("client_id", ""), form.get("client_secret", "")
+        if authorization.startswith("Basic "):
+            try:
+                client_id, _, client_secret = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                raise OAuthError("invalid_client", "invalid client credentials") from None
+        if client_id != self._client_id:
+            raise OAuthError("invalid_client_id", "client identifier invalid")
+        if not hmac.compare_digest(client_secret.encode(), self._client_secret.encode()):
+            raise OAuthError("invalid_client", "invalid client credentials")
+
+    def _check_assertion(self, assertion: str, username: str, instance_url: str) -> None:
+        """Salesforce: RS256; `iss` the client, `sub` a user, `aud` the login host or My Domain, `exp` a few minutes ahead."""
+        if self._public_key is None:
+            raise OAuthError("invalid_grant", "user hasn't approved this consumer")
+        try:
+            # The times are checked against the emulator's clock below.
+            claims = jwt.decode(
+                assertion,
+                self._public_key,
+                algorithms=["RS256"],
+                options={"verify_exp": False, "verify_aud": False, "verify_iat": False, "verify_nbf": False},
+            )
+        except jwt.InvalidTokenError:
+            raise OAuthError("invalid_grant", "invalid assertion") from None
+        if claims.get("iss") != self._client_id:
+            raise OAuthError("invalid_client_id", "client identifier invalid")
+        if claims.get("sub") != username:
+            raise OAuthError("invalid_grant", "user hasn't approved this consumer")
+        if claims.get("aud") not in (*LOGIN_HOSTS, instance_url):
+            raise OAuthError("invalid_grant", "audience is invalid")
+        now, expires = self._clock.timestamp(), claims.get("exp")
+        if not isinstance(expires, int) or not now < expires <= now + LONGEST_ASSERTION.total_seconds():
+            raise OAuthError("invalid_grant", "expired authorization code")

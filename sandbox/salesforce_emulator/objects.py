@@ -1,0 +1,263 @@
+"""The objects of a stock org with Orders switched on, and the fields that Orderphase adds to them."""
+
+from __future__ import annotations
+
+from sandbox.salesforce_emulator.schema import Field, Schema, SObject
+
+CURRENCIES = (
+    "USD", "AED", "AUD", "BHD", "BRL", "CAD", "CHF", "CLP", "CNY", "DKK", "EUR", "GBP", "HKD", "HUF", "INR", "ISK",
+    "JOD", "JPY", "KRW", "KWD", "MXN", "NOK", "NZD", "OMR", "PLN", "SEK", "SGD", "TND", "TWD", "UGX", "VND", "ZAR",
+)  # fmt: skip
+DEFAULT_CURRENCY = CURRENCIES[0]
+
+
+def standard_schema(*, multicurrency: bool) -> Schema:
+    """A new schema. Without `multicurrency` no object has a `CurrencyIsoCode`, and `CurrencyType` is not there at all."""
+    tables = [
+        _account(), _contact(), _contract(), _order(), _order_item(), _product(), _pricebook(), _pricebook_entry(),
+        _organization(), _user(), _order_status(), _contract_status(),
+    ]  # fmt: skip
+    if multicurrency:
+        tables.append(_currency_type())
+    return Schema(
+        SObject(
+            table.name,
+            table.prefix,
+            [field for field in (*_system_fields(), *table) if multicurrency or not field.needs_multicurrency],
+            unmodelled=table.unmodelled,
+            writable=table.writable,
+        )
+        for table in tables
+    )
+
+
+def _system_fields() -> list[Field]:
+    return [
+        Field("Id", "id", "", length=18),
+        Field("IsDeleted", "boolean", "", default=False),
+        Field("CreatedDate", "datetime", ""),
+        _lookup("CreatedById", "User", ""),
+        Field("LastModifiedDate", "datetime", ""),
+        _lookup("LastModifiedById", "User", ""),
+        Field("SystemModstamp", "datetime", ""),
+    ]
+
+
+def _text(name: str, access: str = "CUN", length: int = 255) -> Field:
+    return Field(name, "string", access, length=length)
+
+
+def _key(name: str) -> Field:
+    return Field(name, "string", "CUN", length=255, external_id=True, unique=True, case_sensitive=True)
+
+
+def _lookup(name: str, references: str, access: str = "CUN", children: str = "") -> Field:
+    return Field(name, "reference", access, length=18, references=references, children=children)
+
+
+def _number(name: str, access: str = "CUN", precision: int = 18, scale: int = 2) -> Field:
+    return Field(name, "double", access, precision=precision, scale=scale)
+
+
+def _money(name: str, access: str = "CUN", scale: int = 8) -> Field:
+    return Field(name, "currency", access, precision=18, scale=scale)
+
+
+def _flag(name: str, access: str = "CU", *, default: bool = False) -> Field:
+    return Field(name, "boolean", access, default=default)
+
+
+def _currency(access: str) -> Field:
+    return Field(
+        "CurrencyIsoCode", "picklist", access, default=DEFAULT_CURRENCY, values=CURRENCIES, length=3, needs_multicurrency=True
+    )
+
+
+def _address(prefix: str) -> list[Field]:
+    parts = {"Street": 255, "City": 40, "State": 80, "PostalCode": 20, "Country": 80}
+    return [_text(f"{prefix}{part}", length=length) for part, length in parts.items()]
+
+
+def _discounts() -> list[Field]:
+    return [
+        Field("Stripe_Discount_Percent_Off__c", "double", precision=7, scale=4),
+        Field("Stripe_Discount_Amount_Off__c", "double", precision=18, scale=4),
+    ]
+
+
+def _account() -> SObject:
+    fields = [
+        _text("Name", "CU"),
+        *_address("Billing"),
+        *_address("Shipping"),
+        Field("Phone", "phone", length=40),
+        Field("Description", "textarea", length=32000),
+        Field("Website", "url", length=255),
+        Field("Type", "picklist", length=255),
+        _lookup("OwnerId", "User"),
+        _currency("CU"),
+        _key("Stripe_Customer_Id__c"),
+    ]
+    unmodelled = ["BillingAddress", "ShippingAddress", "IsPersonAccount", "PersonEmail", "ParentId", "Parent"]
+    return SObject("Account", "001", fields, unmodelled=unmodelled)
+
+
+def _contact() -> SObject:
+    fields = [
+        _text("LastName", "CU", 80),
+        _text("FirstName", length=40),
+        Field("Email", "email", length=80),
+        _lookup("AccountId", "Account", children="Contacts"),
+    ]
+    return SObject("Contact", "003", fields, unmodelled=["Name", "MailingAddress"])
+
+
+def _contract() -> SObject:
+    fields = [
+        _lookup("AccountId", "Account", "CU", children="Contracts"),
+        Field("Status", "picklist", "CU", length=40, default="Draft"),
+        _text("StatusCode", "", 40),
+        Field("StartDate", "date"),
+        Field("ContractTerm", "int"),
+        Field("EndDate", "date", ""),
+        _lookup("Pricebook2Id", "Pricebook2", children="Contracts"),
+        Field("ContractNumber", "string", "", length=30, auto_number=True),
+        Field("ActivatedDate", "datetime", ""),
+        _lookup("ActivatedById", "User", ""),
+        Field("SpecialTerms", "textarea", length=4000),
+        Field("Description", "textarea", length=32000),
+        _lookup("OwnerId", "User"),
+        _currency("CU"),
+        _key("Stripe_Subscription_Schedule_Id__c"),
+        _text("Stripe_Subscription_Id__c"),
+    ]
+    return SObject("Contract", "800", fields, unmodelled=["BillingAddress", "CustomerSignedId", "CompanySignedId"])
+
+
+def _order() -> SObject:
+    fields = [
+        # Nillable although it must be given: Salesforce answers its absence with a text of its own, naming no field.
+        _lookup("AccountId", "Account", children="Orders"),
+        _lookup("ContractId", "Contract", children="Orders"),
+        _lookup("Pricebook2Id", "Pricebook2", children="Orders"),
+        _lookup("OriginalOrderId", "Order", "CN", children="Orders"),
+        Field("EffectiveDate", "date", "CU"),
+        Field("EndDate", "date"),
+        _flag("IsReductionOrder", "C"),
+        Field("Status", "picklist", "CU", length=40),
+        _text("StatusCode", "", 40),
+        Field("ActivatedDate", "datetime", ""),
+        _lookup("ActivatedById", "User", ""),
+        Field("Type", "picklist", length=40),
+        _text("Name", length=80),
+        _text("PoNumber", length=80),
+        Field("PoDate", "date"),
+        _text("OrderReferenceNumber", length=80),
+        Field("OrderNumber", "string", "", length=30, auto_number=True),
+        Field("Description", "textarea", length=32000),
+        *_address("Billing"),
+        *_address("Shipping"),
+        _lookup("BillToContactId", "Contact"),
+        _lookup("ShipToContactId", "Contact"),
+        _money("TotalAmount", ""),
+        _lookup("OwnerId", "User"),
+        _currency("CU"),
+        _text("Stripe_Subscription_Schedule_Id__c"),
+        _text("Stripe_Subscription_Id__c"),
+        Field("Stripe_Sync_Status__c", "picklist", length=255, values=("Pending", "Synced", "Failed", "Cancelled", "Skipped")),
+        Field("Stripe_Sync_Message__c", "textarea", length=32768),
+        Field("Stripe_Synced_At__c", "datetime"),
+        _text("Stripe_Account__c"),
+        _text("Stripe_Collection_Method__c"),
+        _number("Stripe_Days_Until_Due__c", scale=0),
+        *_discounts(),
+    ]
+    unmodelled = ["BillingAddress", "ShippingAddress", "OpportunityId", "Opportunity", "QuoteId", "Quote", "RelatedOrderId"]
+    return SObject("Order", "801", fields, unmodelled=unmodelled)
+
+
+def _order_item() -> SObject:
+    fields = [
+        _lookup("OrderId", "Order", "C", children="OrderItems"),
+        _lookup("PricebookEntryId", "PricebookEntry", "C", children="OrderItems"),
+        _lookup("Product2Id", "Product2", ""),
+        _lookup("OriginalOrderItemId", "OrderItem", "CN"),
+        _number("Quantity", "CU"),
+        _number("AvailableQuantity", ""),
+        # Nillable as describe says it is; an empty one is refused by a rule of its own.
+        _money("UnitPrice"),
+        _money("ListPrice", ""),
+        _money("TotalPrice", ""),
+        Field("ServiceDate", "date"),
+        Field("EndDate", "date"),
+        _text("Description"),
+        Field("OrderItemNumber", "string", "", length=30, auto_number=True),
+        _currency(""),
+        _text("Stripe_Price_Id__c"),
+        *_discounts(),
+    ]
+    return SObject("OrderItem", "802", fields, unmodelled=["QuoteLineItemId", "BillingFrequency2", "ProductSellingModelId"])
+
+
+def _product() -> SObject:
+    fields = [
+        _text("Name", "CU"),
+        _text("ProductCode"),
+        Field("Description", "textarea", length=4000),
+        _flag("IsActive"),
+        Field("Family", "picklist", length=255),
+        _text("StockKeepingUnit", length=180),
+        _text("ExternalId"),
+        Field("QuantityUnitOfMeasure", "picklist", length=255),
+        _flag("IsArchived", ""),
+        _key("Stripe_Product_Id__c"),
+    ]
+    return SObject("Product2", "01t", fields)
+
+
+def _pricebook() -> SObject:
+    return SObject("Pricebook2", "01s", [_text("Name", "CU"), _flag("IsActive"), _flag("IsStandard", ""), _text("Description")])
+
+
+def _pricebook_entry() -> SObject:
+    fields = [
+        _text("Name", ""),
+        _text("ProductCode", ""),
+        _lookup("Pricebook2Id", "Pricebook2", "C", children="PricebookEntries"),
+        _lookup("Product2Id", "Product2", "C", children="PricebookEntries"),
+        _money("UnitPrice", "CU"),
+        _flag("IsActive"),
+        _flag("UseStandardPrice"),
+        _currency("C"),
+        _key("Stripe_Price_Id__c"),
+        Field("Stripe_Billing_Interval__c", "picklist", length=255, values=("day", "week", "month", "year")),
+        _number("Stripe_Billing_Interval_Count__c", scale=0),
+    ]
+    return SObject("PricebookEntry", "01u", fields)
+
+
+def _organization() -> SObject:
+    fields = [_text("Name", ""), _flag("IsSandbox", ""), _text("TimeZoneSidKey", ""), _text("OrganizationType", "")]
+    return SObject("Organization", "00D", fields, writable=False)
+
+
+def _user() -> SObject:
+    fields = [_text("Username", ""), _text("Name", ""), _flag("IsActive", ""), _text("TimeZoneSidKey", "")]
+    return SObject("User", "005", fields, writable=False)
+
+
+def _currency_type() -> SObject:
+    fields = [_text("IsoCode", ""), _flag("IsActive", ""), _flag("IsCorporate", "")]
+    return SObject("CurrencyType", "01L", fields, writable=False)
+
+
+def _status_fields() -> list[Field]:
+    return [_text("MasterLabel", ""), _text("ApiName", ""), _text("StatusCode", ""), _flag("IsDefault", "")]
+
+
+def _order_status() -> SObject:
+    return SObject("OrderStatus", "01o", _status_fields(), writable=False)
+
+
+def _contract_status() -> SObject:
+    return SObject("ContractStatus", "01c", _status_fields(), writable=False)
