@@ -1,0 +1,117 @@
+"""`python -m sandbox`: the local stack from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from types import FrameType
+
+from sandbox.processes import StackError
+from sandbox.show import VIEWS, show
+from sandbox.stack import LocalStack
+
+PORT = 8787
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="The local stack. It needs no account anywhere.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="start the stack, drive the main job through it, show it, stop")
+    local = commands.add_parser("local", help="start the stack and leave it running until Ctrl-C")
+    local.add_argument("--port", type=int, default=PORT, help=f"port of the front door (default {PORT}, 0 = any)")
+    commands.add_parser("invoke", help="run each function in its container with its sample events (needs a container engine)")
+    look = commands.add_parser("show", help="look into the running stack")
+    look.add_argument("what", choices=VIEWS)
+    chosen = parser.parse_args(arguments)
+
+    # Ended from outside is ended like Ctrl-C: nothing may stay behind.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        match chosen.command:
+            case "demo":
+                from sandbox.demo import main as demo  # noqa: PLC0415 (each command loads what it needs)
+
+                return demo()
+            case "invoke":
+                from sandbox.invoke import main as invoke  # noqa: PLC0415 (each command loads what it needs)
+
+                return invoke()
+            case "show":
+                for line in show(chosen.what):
+                    print(line)
+            case "local":
+                run_local(chosen.port)
+    except StackError as problem:
+        print(f"sandbox: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run_local(port: int) -> None:
+    """Start the stack on `port`, say where everything is, and stay until interrupted."""
+    stack = LocalStack(port)
+    stack.start(lambda line: print(line, file=sys.stderr))
+    with stack:
+        print(guide(stack), flush=True)
+        threading.Event().wait()
+
+
+def guide(stack: LocalStack) -> str:
+    """Where everything is in a running stack, and how to use it."""
+    stripe, salesforce = stack.secrets["StripeSecret"], stack.secrets["SalesforceSecret"]
+    return GUIDE.format(
+        url=stack.url,
+        secret=stack.webhook_secret,
+        quoted=shlex.quote(stack.webhook_secret),
+        stripe=f"{stripe['STRIPE_API_BASE']}{'' if stack.stripe is None else '   emulator, key ' + stripe['STRIPE_API_KEY']}",
+        salesforce=f"{salesforce['SALESFORCE_LOGIN_URL']}"
+        + ("" if stack.salesforce is None else f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}"),
+        aws=stack.local_aws.url,
+        bundle=stack.local_aws.certificate.bundle,
+        logs=stack.folder,
+    )
+
+
+GUIDE = """
+Orderphase runs at  {url}
+  webhook secret    {secret}
+  Stripe            {stripe}
+  Salesforce        {salesforce}
+  AWS               {aws}   (AWS_CA_BUNDLE={bundle})
+  logs              {logs}
+
+Send a signed event (paste it):
+
+  body='{{"id": "evt-'$(date +%s)'", "type": "order.activated", "org_id": "00D000000000001EAA",
+    "record_id": "801000000000001AAA", "occurred_at": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'", "data": {{}}}}'
+  t=$(date +%s)
+  v1=$(printf '%s.%s' "$t" "$body" | openssl dgst -sha256 -hmac {quoted} -r | cut -d' ' -f1)
+  curl -si {url}/salesforce/events -H "X-Orderphase-Signature: t=$t,v1=$v1" -H 'Content-Type: application/json' \\
+    --data-binary "$body"
+
+Look inside:
+
+  .venv/bin/python -m sandbox show queues       also: sync-log, contracts, deliveries, logs
+
+Use real systems instead of the emulators (before `make local`):
+
+  STRIPE_API_BASE=https://api.stripe.com STRIPE_API_KEY=sk_test_…
+  SALESFORCE_LOGIN_URL=https://….my.salesforce.com SALESFORCE_CLIENT_ID=… SALESFORCE_CLIENT_SECRET=…
+
+Ctrl-C stops everything.
+"""
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What is in a running local stack: its queues, its tables, its functions' logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+
+from sandbox.processes import StackError
+from sandbox.stack import STACK_NAME, STATE
+
+
+def show(what: str, name: str = "local") -> Iterable[str]:
+    """Lines about `what` (one of `VIEWS`) in the running stack called `name`. Raises `StackError` if there is none."""
+    note = STATE / name / "stack.json"
+    if not note.exists():
+        raise StackError(f"no local stack named {name} is running; start one with `make local`")
+    return VIEWS[what](_Running(note))
+
+
+class _Running:
+    def __init__(self, note: Path) -> None:
+        known = json.loads(note.read_text())
+        self.outputs: dict[str, str] = known["outputs"]
+        self._aws: dict[str, str] = known["aws"]
+
+    def client(self, service: str) -> Any:
+        session: Any = boto3.Session(
+            aws_access_key_id=self._aws["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self._aws["AWS_SECRET_ACCESS_KEY"],
+            region_name=self._aws["AWS_REGION"],
+        )
+        return session.client(service, endpoint_url=self._aws["AWS_ENDPOINT_URL"], verify=self._aws["AWS_CA_BUNDLE"])
+
+
+def _queues(stack: _Running) -> Iterable[str]:
+    for output in ("OrderActivationQueueUrl", "OrderActivationDeadLetterQueueUrl"):
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[output], AttributeNames=counts)["Attributes"]
+        yield f"{output.removesuffix('Url')}: {answer[counts[0]]} waiting, {answer[counts[1]]} in flight"
+
+
+def _table(output: str) -> Callable[[_Running], Iterable[str]]:
+    def lines(stack: _Running) -> Iterable[str]:
+        deserialize = TypeDeserializer().deserialize
+        for page in stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs[output]):
+            for item in page["Items"]:
+                yield json.dumps({name: deserialize(value) for name, value in item.items()}, default=str, indent=2)
+
+    return lines
+
+
+def _logs(stack: _Running) -> Iterable[str]:
+    client = stack.client("logs")
+    for group in client.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{STACK_NAME}-")["logGroups"]:
+        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+            yield from (event["message"] for event in page["events"])
+
+
+VIEWS: dict[str, Callable[[_Running], Iterable[str]]] = {
+    "queues": _queues,
+    "sync-log": _table("SyncLogTableName"),
+    "contracts": _table("ContractTableName"),
+    "deliveries": _table("IdempotencyTableName"),
+    "logs": _logs,
+}

@@ -1,0 +1,234 @@
+"""The local stack: the real template, built and deployed onto a local AWS, between emulators of Salesforce and Stripe.
+
+    with LocalStack() as stack:
+        requests.post(f"{stack.url}/salesforce/events", …)
+
+The functions know the vendors by their secrets alone, exactly as in an account.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sandbox.aws import LocalAws
+from sandbox.build import ROOT, build, host_architecture
+from sandbox.clock import Clock
+from sandbox.gateway import Gateway
+from sandbox.processes import StackError
+from sandbox.salesforce_emulator import SalesforceEmulator
+from sandbox.serving import Server
+from sandbox.stripe_emulator import StripeEmulator
+from sandbox.vendors import salesforce_secret, stripe_secret
+
+STATE = ROOT / ".stack"
+STAGE = "local"
+STACK_NAME = "orderphase-local"
+POLL_SECONDS = 0.05
+
+# Of the emulators alone. They open nothing else.
+STRIPE_KEY = "sk_test_orderphase_local"
+STRIPE_ACCOUNT = "acct_orderphaselocal"
+SALESFORCE_CLIENT_ID = "orderphase-local"
+SALESFORCE_CLIENT_SECRET = "orderphase-local-secret"
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Progress for whoever wants none."""
+
+
+class LocalStack:
+    """One local stack, a context manager.
+
+    port: where the front door listens on 127.0.0.1; 0 = any free port.
+    name: of its folder below .stack/, which holds its logs; a name is in use once at a time.
+    environment: where a real Stripe or Salesforce may be named (see `sandbox.vendors`), and the webhook's secrets.
+    parameters: of the template, beside Stage and Architecture.
+    clock: the emulators' clock.
+
+    Once started: `url` is the front door, `outputs` the template's outputs, `secrets` what each of its secrets holds; `stripe`
+    and `salesforce` are the emulators, None where a real system is used.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        name: str = "local",
+        environment: Mapping[str, str] = os.environ,
+        parameters: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.folder = STATE / name
+        self.url = ""
+        self.outputs: dict[str, str] = {}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.stripe: StripeEmulator | None = None
+        self.salesforce: SalesforceEmulator | None = None
+        self._port = port
+        self._environment = environment
+        self._parameters = dict(parameters or {})
+        self._clock = clock or Clock()
+        self._closing = ExitStack()
+        self._aws: LocalAws | None = None
+
+    @property
+    def webhook_secret(self) -> str:
+        """What an event on `/salesforce/events` is to be signed with."""
+        return self.secrets["SalesforceWebhookSecret"]["SALESFORCE_WEBHOOK_SECRET"]
+
+    @property
+    def local_aws(self) -> LocalAws:
+        """The local AWS; its `environment()` points any AWS tool at it."""
+        if self._aws is None:
+            raise StackError("the local stack is not running")
+        return self._aws
+
+    def aws(self, service: str) -> Any:
+        """The boto3 client of a service of the local AWS, such as `sqs`."""
+        return self.local_aws.client(service)
+
+    def start(self, progress: Progress = silent) -> None:
+        """Bring everything up, telling each step. Raises `StackError`, with nothing left running."""
+        try:
+            self._start(progress)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, progress: Progress) -> None:
+        stripe = stripe_secret(self._environment)
+        salesforce = salesforce_secret(self._environment)
+        self._closing.enter_context(_held(self.folder.with_suffix(".lock"), f"a stack named {self.folder.name} runs already"))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self._closing.callback(self._tidy)
+
+        with _step(progress, "local AWS"):
+            self._aws = LocalAws(self.folder)
+            self._closing.callback(self._aws.stop)
+            self._aws.start()
+        with _held(STATE / "build.lock"):
+            with _step(progress, f"sam build ({host_architecture()})"):
+                template = build(STATE, architecture=host_architecture(), log=self.folder / "sam-build.log")
+            with _step(progress, "sam deploy"):
+                parameters = {"Stage": STAGE, "Architecture": host_architecture(), **self._parameters}
+                self.outputs = self._aws.deploy(template, stack=STACK_NAME, parameters=parameters)
+        with _step(progress, "vendors"):
+            self._put_secret("StripeSecret", stripe or self._emulate_stripe())
+            self._put_secret("SalesforceSecret", salesforce or self._emulate_salesforce())
+            self._put_secret("SalesforceWebhookSecret", self._webhook_secrets())
+            api = f"{self._aws.url}/restapis/{self.outputs['ApiId']}/{STAGE}/_user_request_"
+            gateway = Gateway(api, ca_bundle=str(self._aws.certificate.bundle), port=self._port)
+            self._closing.callback(gateway.close)
+            self.url = gateway.url
+            if self.salesforce is not None:
+                self.salesforce.notify(f"{self.url}/salesforce/events", self.webhook_secret)
+        self._describe()
+
+    def _emulate_stripe(self) -> dict[str, str]:
+        self.stripe = StripeEmulator(self._clock, accounts={STRIPE_KEY: STRIPE_ACCOUNT})
+        server = self._closing.enter_context(Server(self.stripe))
+        return {"STRIPE_API_KEY": STRIPE_KEY, "STRIPE_API_BASE": server.url, "STRIPE_WEBHOOK_SECRET": ""}
+
+    def _emulate_salesforce(self) -> dict[str, str]:
+        self.salesforce = SalesforceEmulator(
+            self._clock, client_id=SALESFORCE_CLIENT_ID, client_secret=SALESFORCE_CLIENT_SECRET
+        )
+        server = self._closing.enter_context(Server(self.salesforce))
+        return {
+            "SALESFORCE_LOGIN_URL": server.url,
+            "SALESFORCE_CLIENT_ID": SALESFORCE_CLIENT_ID,
+            "SALESFORCE_CLIENT_SECRET": SALESFORCE_CLIENT_SECRET,
+        }
+
+    def _webhook_secrets(self) -> dict[str, str]:
+        """The current secret and, as during a rotation, the previous one: from the environment, or drawn."""
+        names = ("SALESFORCE_WEBHOOK_SECRET", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS")
+        return {name: self._environment.get(name) or secrets.token_urlsafe(32) for name in names}
+
+    def _put_secret(self, name: str, values: dict[str, str]) -> None:
+        arn = self.outputs[f"{name}Arn"]
+        self.aws("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(values))
+        self.secrets[name] = values
+
+    def _describe(self) -> None:
+        """Leave a note of where everything is, for `python -m sandbox show`."""
+        note = {"url": self.url, "aws": self.local_aws.environment(), "outputs": self.outputs}
+        (self.folder / "stack.json").write_text(json.dumps(note, indent=2))
+
+    def function_logs(self, function: str) -> list[str]:
+        """The log lines of a function, named by its folder below functions/, oldest first."""
+        group = f"/aws/lambda/{STACK_NAME}-{function.replace('_', '-')}"
+        pages = self.aws("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"] for page in pages for event in page["events"]]
+
+    def waiting(self) -> int:
+        """How many messages are queued or being worked on."""
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        queue = self.outputs["OrderActivationQueueUrl"]
+        attributes = self.aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+        return sum(int(attributes[count]) for count in counts)
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until the org's notifications are sent and the queue is empty. Raises `TimeoutError` after `timeout` seconds.
+
+        A message that fails stays in flight until its visibility timeout, so a stack with a failing run does not settle.
+        """
+        deadline = time.monotonic() + timeout
+        if self.salesforce is not None:
+            self.salesforce.flush(timeout)
+        pause = threading.Event()
+        while self.waiting():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.waiting()} messages still wait after {timeout:.0f} s; see the functions' logs")
+            pause.wait(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Take everything down, in the reverse order. Its logs stay in `folder`."""
+        self._closing.close()
+        self._aws = None
+
+    def _tidy(self) -> None:
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        (self.folder / "stack.json").unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        if self._aws is None:
+            self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+@contextmanager
+def _step(progress: Progress, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    progress(f"{what} …")
+    yield
+    progress(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+@contextmanager
+def _held(path: Path, refusal: str = "") -> Iterator[None]:
+    """Hold a lock file: wait for it or, given a `refusal`, raise `StackError` if another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except BlockingIOError as taken:
+            raise StackError(refusal) from taken
+        yield
