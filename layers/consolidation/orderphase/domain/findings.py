@@ -1,0 +1,134 @@
+"""Findings: every problem or remark about the data, told at once, with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from orderphase.domain.calendar import iso
+
+Severity = Literal["error", "warning"]
+
+REMEDIES = {
+    "phase_gap": "Let the next line start where the one before ends, or add a line for the time between.",
+    "property_conflict": "State the same value on all of them, or leave it empty where it does not matter.",
+    "quantity_conflict": "Correct a quantity or a date, or choose the policy quantity_conflict: sum (change orders carry "
+    "the difference) or latest (the newest order counts).",
+    "duplicate_line": "Nothing, if it was meant; otherwise end one of the lines, or choose the policy quantity_conflict: sum.",
+    "negative_quantity": "Correct the quantity; to take something away, use a reduction order that names the original line.",
+    "fractional_quantity": "Stripe bills whole quantities: enter a whole number and put the fraction into the price.",
+    "zero_quantity": "Nothing, if it was meant; otherwise enter a quantity.",
+    "empty_line": "Correct the dates. The end lies after the start; it is the first day that is no longer billed, "
+    "or the last that is, under the policy end_dates: inclusive.",
+    "missing_price": "Enter a Stripe price on the order line, or add its product to the standard price book.",
+    "discount_conflict": "Keep either the percentage or the amount.",
+    "discount_out_of_range": "Enter a percentage above 0 up to 100 with at most two decimals, "
+    "or an amount that the currency can express.",
+    "currency_conflict": "Put the orders of one currency under one contract each.",
+    "interval_conflict": "Bill these prices under separate contracts, or give them intervals "
+    "of which the shortest divides the others.",
+    "too_many_items": "Stripe takes 20 items at a time: split the contract, or bundle products.",
+    "invalid_property": "Enter a value that Stripe knows.",
+    "nothing_to_bill": "Add an order line with a quantity, or correct the dates.",
+    "end_in_past": "Correct the end dates; what has passed cannot be billed by a subscription any more.",
+    "start_in_past": "Nothing, if the time before now is billed elsewhere; "
+    "otherwise correct the start, or bill that time by an invoice.",
+    "too_many_phases": "Stripe takes 10 phases at a time: let lines change on fewer different days.",
+    "missing_days_until_due": "Enter the days until due, or let Stripe charge automatically.",
+    "unused_days_until_due": "Nothing: days until due only count where the collection method is send_invoice.",
+    "missing_account": "Choose an account for the order.",
+    "missing_account_name": "Enter the account's name.",
+    "missing_interval": "Choose the billing interval on the standard price book entry, "
+    "or enter a Stripe price on the order line.",
+    "invalid_interval": "Stripe bills every 1 to 36 months, 156 weeks, 1095 days or 3 years: "
+    "correct the interval on the price book entry.",
+    "invalid_unit_price": "Enter a price of 0 or more that Stripe can express on the standard price book entry.",
+    "custom_price": "Enter the id of a Stripe price of that amount on the order line, or sell at the standard price.",
+    "schedule_exists": "Change the schedule in Stripe, or cancel it and clear the schedule id on the contract to start anew.",
+}
+"""What to do, by finding code."""
+
+_WARNINGS = frozenset({"duplicate_line", "zero_quantity", "start_in_past", "unused_days_until_due"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem or remark. `lines` and `orders` are Salesforce ids; `start` and `end` bound its interval, if any."""
+
+    code: str
+    severity: Severity
+    message: str
+    lines: tuple[str, ...]
+    orders: tuple[str, ...]
+    start: datetime | None
+    end: datetime | None
+    remedy: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as JSON, in the shape that `orderphase consolidate` answers."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "lines": list(self.lines),
+            "orders": list(self.orders),
+            "start": iso(self.start),
+            "end": iso(self.end),
+            "remedy": self.remedy,
+        }
+
+
+def finding(
+    code: str,
+    message: str,
+    *,
+    lines: Iterable[str] = (),
+    orders: Iterable[str] = (),
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Finding:
+    """Make a finding; severity and remedy belong to its code."""
+    severity: Severity = "warning" if code in _WARNINGS else "error"
+    return Finding(
+        code, severity, message, tuple(dict.fromkeys(lines)), tuple(dict.fromkeys(orders)), start, end, REMEDIES[code]
+    )
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Whether nothing may be sent to Stripe because of these findings."""
+    return any(one.severity == "error" for one in findings)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort for reading: errors first, then by time and code. The same findings always come in the same order."""
+    return tuple(
+        sorted(
+            findings,
+            key=lambda one: (one.severity, one.start.timestamp() if one.start else 0.0, one.code, one.lines, one.message),
+        )
+    )
+
+
+def as_text(findings: Sequence[Finding], *, limit: int) -> str:
+    """Write findings for a Salesforce text field of `limit` characters: a paragraph each, and how many did not fit."""
+    paragraphs = [f"{number}. {one.message} {one.remedy}" for number, one in enumerate(findings, 1)]
+    if len(text := "\n".join(paragraphs)) <= limit:
+        return text
+    # Room for the tail, even where it has to count them all.
+    room = limit - len(_more(len(paragraphs)))
+    kept: list[str] = []
+    for paragraph in paragraphs:
+        if len(paragraph) + 1 > room:
+            break
+        kept.append(paragraph)
+        room -= len(paragraph) + 1
+    if not kept:
+        kept = [paragraphs[0][: max(room - 2, 0)] + "…"]
+    left = len(paragraphs) - len(kept)
+    return "\n".join([*kept, _more(left)] if left else kept)
+
+
+def _more(count: int) -> str:
+    return f"… and {count} more: see the sync log."

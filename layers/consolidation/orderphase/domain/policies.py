@@ -1,0 +1,28 @@
+"""The choices that a company makes about how its orders are billed, with the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Every choice, by the name it has in a snapshot's `policies` and in the settings.
+
+    quantity_conflict: what overlapping lines of one price with different quantities mean.
+    end_dates: whether a Date-typed end is the day after the last (`exclusive`) or the last day itself (`inclusive`).
+    time_zone: the billing zone (IANA name) in which a Date begins.
+    proration_behavior: how Stripe bills a change between phases.
+    billing_mode: Stripe's billing mode of the subscription; it cannot be taken back from `flexible`.
+    billing_cycle_anchor: whether a phase moves the billing day to its own start.
+    backdating: what happens where an order starts before now: billed from now on, or refused.
+    """
+
+    quantity_conflict: Literal["error", "sum", "latest"] = "error"
+    end_dates: Literal["exclusive", "inclusive"] = "exclusive"
+    time_zone: str = "UTC"
+    proration_behavior: Literal["create_prorations", "none", "always_invoice"] = "create_prorations"
+    billing_mode: Literal["flexible", "classic"] = "flexible"
+    billing_cycle_anchor: Literal["automatic", "phase_start"] = "automatic"
+    backdating: Literal["from_now", "reject"] = "from_now"

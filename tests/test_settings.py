@@ -1,0 +1,234 @@
+"""Settings: whatever is missing or malformed is named, and no secret is ever repeated."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from orderphase.domain.policies import Policies
+from orderphase.errors import ConfigurationError
+from orderphase.settings import (
+    FlowSettings,
+    SalesforceCredentials,
+    StripeCredentials,
+    WebhookSecrets,
+    WebhookSettings,
+    endpoint,
+)
+
+WEBHOOK = {
+    "ORDERPHASE_WEBHOOK_SECRET": "orderphase/webhook",
+    "ORDERPHASE_IDEMPOTENCY_TABLE": "idempotency",
+    "ORDERPHASE_ORDER_ACTIVATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-activation.fifo",
+}
+FLOW = {
+    "ORDERPHASE_SALESFORCE_SECRET": "orderphase/salesforce",
+    "ORDERPHASE_STRIPE_SECRET": "orderphase/stripe",
+    "ORDERPHASE_CONTRACT_TABLE": "contracts",
+    "ORDERPHASE_SYNC_LOG_TABLE": "sync-log",
+    "ORDERPHASE_CURRENCY": "USD",
+    "ORDERPHASE_QUANTITY_CONFLICT": "error",
+    "ORDERPHASE_END_DATES": "exclusive",
+    "ORDERPHASE_TIME_ZONE": "UTC",
+    "ORDERPHASE_PRORATION_BEHAVIOR": "create_prorations",
+    "ORDERPHASE_BILLING_MODE": "flexible",
+    "ORDERPHASE_BILLING_CYCLE_ANCHOR": "automatic",
+    "ORDERPHASE_BACKDATING": "from_now",
+}
+CHOSEN = (
+    "ORDERPHASE_CURRENCY",
+    "ORDERPHASE_QUANTITY_CONFLICT",
+    "ORDERPHASE_END_DATES",
+    "ORDERPHASE_TIME_ZONE",
+    "ORDERPHASE_PRORATION_BEHAVIOR",
+    "ORDERPHASE_BILLING_MODE",
+    "ORDERPHASE_BILLING_CYCLE_ANCHOR",
+    "ORDERPHASE_BACKDATING",
+)
+LOGIN = {
+    "SALESFORCE_LOGIN_URL": "https://login.salesforce.com",
+    "SALESFORCE_CLIENT_ID": "client",
+    "SALESFORCE_CLIENT_SECRET": "hunter2",
+}
+
+
+def fault(read: Any, *arguments: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read(*arguments)
+    assert "hunter2" not in str(caught.value)
+    return caught.value.message
+
+
+# ---- environment ------------------------------------------------------------------------------------------------------
+
+
+def test_a_complete_environment_is_read_and_the_rest_is_ignored() -> None:
+    webhook = WebhookSettings.from_environment(WEBHOOK | {"PATH": "/usr/bin"})
+    assert (webhook.webhook_secret, webhook.idempotency_table) == ("orderphase/webhook", "idempotency")
+    assert webhook.order_activation_queue.endswith(".fifo")
+    flow = FlowSettings.from_environment(FLOW | {"PATH": "/usr/bin"})
+    assert (flow.salesforce_secret, flow.stripe_secret) == ("orderphase/salesforce", "orderphase/stripe")
+    assert (flow.contract_table, flow.sync_log_table, flow.currency) == ("contracts", "sync-log", "USD")
+    assert flow.policies == Policies()
+
+
+def test_every_choice_becomes_a_policy() -> None:
+    chosen = {
+        "ORDERPHASE_CURRENCY": "chf",
+        "ORDERPHASE_QUANTITY_CONFLICT": "latest",
+        "ORDERPHASE_END_DATES": "inclusive",
+        "ORDERPHASE_TIME_ZONE": "Europe/Zurich",
+        "ORDERPHASE_PRORATION_BEHAVIOR": "none",
+        "ORDERPHASE_BILLING_MODE": "classic",
+        "ORDERPHASE_BILLING_CYCLE_ANCHOR": "phase_start",
+        "ORDERPHASE_BACKDATING": "reject",
+    }
+    flow = FlowSettings.from_environment(FLOW | chosen)
+    assert flow.currency == "CHF"
+    assert flow.policies == Policies("latest", "inclusive", "Europe/Zurich", "none", "classic", "phase_start", "reject")
+
+
+@pytest.mark.parametrize("name", [*WEBHOOK, *FLOW])
+def test_a_missing_variable_is_named(name: str) -> None:
+    settings, whole = (WebhookSettings, WEBHOOK) if name in WEBHOOK else (FlowSettings, FLOW)
+    environment = {key: value for key, value in whole.items() if key != name}
+    assert fault(settings.from_environment, environment) == f"environment: {name}: is missing"
+
+
+@pytest.mark.parametrize("name", [*WEBHOOK, *FLOW])
+def test_an_empty_variable_is_named(name: str) -> None:
+    settings, whole = (WebhookSettings, WEBHOOK) if name in WEBHOOK else (FlowSettings, FLOW)
+    assert fault(settings.from_environment, whole | {name: ""}).startswith(f"environment: {name}: ")
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_malformed_variable_is_named_and_not_repeated(name: str) -> None:
+    assert fault(FlowSettings.from_environment, FLOW | {name: "hunter2"}).startswith(f"environment: {name}: ")
+
+
+def test_all_faults_are_named_at_once() -> None:
+    told = fault(FlowSettings.from_environment, {})
+    assert all(f"{name}: is missing" in told for name in FLOW)
+
+
+# ---- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "hunter2", '"hunter2"', '["hunter2"]', "null", '{"hunter2"'])
+@pytest.mark.parametrize("kind", [WebhookSecrets, SalesforceCredentials, StripeCredentials])
+def test_a_secret_is_a_json_object(kind: Any, text: str) -> None:
+    assert fault(kind.from_secret, "orderphase/x", text) == "secret orderphase/x: is not a JSON object; store its keys as one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "key"),
+    [
+        (WebhookSecrets, {}, "SALESFORCE_WEBHOOK_SECRET"),
+        (WebhookSecrets, {"SALESFORCE_WEBHOOK_SECRET": ""}, "SALESFORCE_WEBHOOK_SECRET"),
+        (WebhookSecrets, {"SALESFORCE_WEBHOOK_SECRET": ["hunter2"]}, "SALESFORCE_WEBHOOK_SECRET"),
+        (
+            WebhookSecrets,
+            {"SALESFORCE_WEBHOOK_SECRET": "hunter2", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": ["hunter2"]},
+            "SALESFORCE_WEBHOOK_SECRET_PREVIOUS",
+        ),
+        (SalesforceCredentials, LOGIN | {"SALESFORCE_LOGIN_URL": "hunter2"}, "SALESFORCE_LOGIN_URL"),
+        (SalesforceCredentials, LOGIN | {"SALESFORCE_CLIENT_ID": ""}, "SALESFORCE_CLIENT_ID"),
+        (SalesforceCredentials, LOGIN | {"SALESFORCE_CLIENT_SECRET": {"hunter2": 1}}, "SALESFORCE_CLIENT_SECRET"),
+        (StripeCredentials, {}, "STRIPE_API_KEY"),
+        (StripeCredentials, {"STRIPE_API_KEY": 5}, "STRIPE_API_KEY"),
+        (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_API_BASE": "http://hunter2.com"}, "STRIPE_API_BASE"),
+    ],
+)
+def test_a_fault_names_the_secret_and_its_key(kind: Any, source: dict[str, Any], key: str) -> None:
+    assert fault(kind.from_secret, "orderphase/x", json.dumps(source)).startswith(f"secret orderphase/x: {key}: ")
+
+
+def test_two_webhook_secrets_are_valid_during_rotation() -> None:
+    one = WebhookSecrets.from_secret("x", '{"SALESFORCE_WEBHOOK_SECRET": "new", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": ""}')
+    assert one.valid == ("new",)
+    two = WebhookSecrets.from_secret("x", '{"SALESFORCE_WEBHOOK_SECRET": "new", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": "old"}')
+    assert two.valid == ("new", "old")
+
+
+def test_the_org_is_reached_by_client_credentials_or_jwt_bearer() -> None:
+    key = {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "hunter2"}
+    without = {name: value for name, value in LOGIN.items() if name != "SALESFORCE_CLIENT_SECRET"}
+    assert SalesforceCredentials.from_secret("x", json.dumps(LOGIN)).client_secret == "hunter2"
+    assert SalesforceCredentials.from_secret("x", json.dumps(without | key)).private_key == "hunter2"
+    assert "SALESFORCE_CLIENT_SECRET is missing" in fault(SalesforceCredentials.from_secret, "x", json.dumps(without))
+    for half in ("SALESFORCE_USERNAME", "SALESFORCE_PRIVATE_KEY"):
+        told = fault(SalesforceCredentials.from_secret, "x", json.dumps(LOGIN | {half: "hunter2"}))
+        assert "SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY belong together" in told
+
+
+def test_stripe_is_reached_where_it_is_unless_a_base_is_given() -> None:
+    for base in ({}, {"STRIPE_API_BASE": None}, {"STRIPE_API_BASE": ""}):
+        assert (
+            StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "k"} | base)).api_base == "https://api.stripe.com"
+        )
+    local = {"STRIPE_API_KEY": "k", "STRIPE_API_BASE": "http://127.0.0.1:8787/"}
+    assert StripeCredentials.from_secret("x", json.dumps(local)).api_base == "http://127.0.0.1:8787"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        WebhookSecrets.from_secret(
+            "x", '{"SALESFORCE_WEBHOOK_SECRET": "hunter2", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": "hunter2"}'
+        ),
+        SalesforceCredentials.from_secret(
+            "x", json.dumps(LOGIN | {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "hunter2"})
+        ),
+        StripeCredentials.from_secret("x", '{"STRIPE_API_KEY": "hunter2"}'),
+    ],
+    ids=lambda settings: type(settings).__name__,
+)
+def test_a_printed_secret_shows_no_value(settings: Any) -> None:
+    assert "hunter2" not in f"{settings!r} {settings}"
+
+
+# ---- endpoints --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+        ("https://acme.my.salesforce.com/", "https://acme.my.salesforce.com"),
+        ("https://localhost:8443", "https://localhost:8443"),
+        ("http://localhost:8787", "http://localhost:8787"),
+        ("http://127.0.0.1:8787/", "http://127.0.0.1:8787"),
+        ("http://[::1]:8787", "http://[::1]:8787"),
+    ],
+)
+def test_an_endpoint(given: str, used: str) -> None:
+    assert endpoint(given) == used
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("http://acme.my.salesforce.com", "loopback addresses only"),
+        ("http://localhost.evil.com", "loopback addresses only"),
+        ("http://127.0.0.1.evil.com", "loopback addresses only"),
+        ("http://127.0.0.1@evil.com", "loopback addresses only"),
+        ("http://192.168.0.1", "loopback addresses only"),
+        ("http://", "is not a URL"),
+        ("http://localhost:abc", "is not a URL"),
+        ("https://:hunter2@acme.my.salesforce.com", "takes scheme, host and port only"),
+        ("https://", "is not a URL"),
+        ("acme.my.salesforce.com", "is not a URL"),
+        ("ftp://localhost", "is not a URL"),
+        ("", "is not a URL"),
+        ("https://acme.my.salesforce.com/services", "takes scheme, host and port only"),
+        ("https://acme.my.salesforce.com?x=1", "takes scheme, host and port only"),
+        ("https://acme.my.salesforce.com#x", "takes scheme, host and port only"),
+        ("https://user:hunter2@acme.my.salesforce.com", "takes scheme, host and port only"),
+    ],
+)
+def test_a_refused_endpoint(given: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        endpoint(given)
+    assert "hunter2" not in str(caught.value)
