@@ -1,0 +1,150 @@
+"""The three AWS services behind a route: the flows' queues (SQS), what has been accepted (DynamoDB), the secrets.
+
+Each takes its client, and speaks of failures in the terms of `orderphase.errors`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig, idempotent_function
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyAlreadyInProgressError,
+    IdempotencyInconsistentStateError,
+    IdempotencyPersistenceLayerError,
+    IdempotencyValidationError,
+)
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from botocore.exceptions import BotoCoreError, ClientError
+
+from orderphase.aws import classified, classified_errors
+from orderphase.errors import TransientError
+from orderphase.ingress.events import EventError, SalesforceEvent
+from orderphase.secrets_manager import read_secret
+from orderphase.settings import WebhookSecrets
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+REMEMBERED_SECONDS = 24 * 60 * 60
+REFETCH_INTERVAL = timedelta(seconds=30)
+
+
+class FlowQueues:
+    """The SQS FIFO queue of each flow, by the type of event that it takes."""
+
+    def __init__(self, client: SQSClient, urls: Mapping[str, str]) -> None:
+        self._client = client
+        self._urls = urls
+
+    def takes(self, event_type: str) -> bool:
+        """Whether there is a flow for events of this type."""
+        return event_type in self._urls
+
+    def send(self, event: SalesforceEvent, correlation_id: str) -> None:
+        """Put the event into its flow's queue, behind all others of its contract (or else of its record).
+
+        The message attribute `correlation_id` leads from the flow's log back to the request. SQS: for five minutes, a message
+        with the deduplication id of another is taken and dropped.
+        Raises `TransientError`, `UnknownOutcomeError` (it may be in the queue) or `ConfigurationError`.
+        """
+        attributes: dict[str, MessageAttributeValueTypeDef] = {
+            "correlation_id": {"DataType": "String", "StringValue": correlation_id}
+        }
+        with classified_errors("the flow's queue"):
+            self._client.send_message(
+                QueueUrl=self._urls[event.type],
+                MessageBody=event.to_json(),
+                MessageGroupId=event.data.contract_id or event.record_id,
+                MessageDeduplicationId=hashlib.sha256(f"{event.org_id}{event.id}".encode()).hexdigest(),
+                MessageAttributes=attributes,
+            )
+
+
+class AcceptedEvents:
+    """Remembers, for 24 hours, which events have been accepted; an event is one org's id of it."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        # One layer for one configuration: the layer keeps the first that it is given.
+        self._layer = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
+        self._config = IdempotencyConfig(
+            event_key_jmespath="[org_id, id]",
+            payload_validation_jmespath="[type, record_id]",
+            raise_on_no_idempotency_key=True,
+            expires_after_seconds=REMEMBERED_SECONDS,
+            hash_function="sha256",
+        )
+
+    def register(self, context: LambdaContext) -> None:
+        """Say how long this invocation may last: a call that died is no longer in progress when that time is over."""
+        self._config.register_lambda_context(context)
+
+    def once(self, event: SalesforceEvent, accept: Callable[[], None]) -> bool:
+        """Call `accept` unless the event has been accepted before; answers whether it was called.
+
+        Where another request with the event is still at work, `accept` is called too: that one may yet fail, the sender must
+        not be told 202 before the message is in the queue, and there the two become one (SQS: equal deduplication ids).
+        When `accept` raises, nothing is remembered. Raises `EventError` where the id stands for another event, and
+        `TransientError`, `UnknownOutcomeError` or `ConfigurationError` where the table fails.
+        """
+        called = False
+
+        def work(*, event: dict[str, str]) -> None:  # noqa: ARG001 (Powertools takes the key from it)
+            nonlocal called
+            accept()
+            called = True
+
+        guarded = idempotent_function(
+            work,
+            data_keyword_argument="event",
+            persistence_store=self._layer,
+            config=self._config,
+            key_prefix="salesforce_event",
+        )
+        try:
+            guarded(event={"org_id": event.org_id, "id": event.id, "type": event.type, "record_id": event.record_id})
+        except IdempotencyAlreadyInProgressError:
+            accept()
+            return True
+        except IdempotencyValidationError:
+            raise EventError("id: has been used for another event") from None
+        except IdempotencyInconsistentStateError as problem:
+            raise TransientError("the table of accepted events changes too fast; try again") from problem
+        except IdempotencyPersistenceLayerError as problem:
+            if not isinstance(problem.__cause__, ClientError | BotoCoreError):
+                raise
+            raise classified(problem.__cause__, "the table of accepted events") from problem
+        return called
+
+
+class RotatingSecrets:
+    """The shared secrets of the route, cached, and fetched again when a sender uses one that is not known yet."""
+
+    def __init__(self, client: SecretsManagerClient, name: str) -> None:
+        self._provider = SecretsProvider(boto3_client=client)
+        self._name = name
+        self._refetched_at: datetime | None = None
+
+    def valid(self) -> tuple[str, ...]:
+        """The secrets, not older than five minutes. Raises `TransientError`, `UnknownOutcomeError` or `ConfigurationError`."""
+        return self._get(force=False)
+
+    def refetched(self, now: datetime) -> tuple[str, ...] | None:
+        """The secrets as they are now; None within `REFETCH_INTERVAL` of the last time, so that strangers cannot make us ask.
+
+        Raises as `valid` does.
+        """
+        if self._refetched_at is not None and now - self._refetched_at < REFETCH_INTERVAL:
+            return None
+        self._refetched_at = now
+        return self._get(force=True)
+
+    def _get(self, *, force: bool) -> tuple[str, ...]:
+        return WebhookSecrets.from_secret(self._name, read_secret(self._provider, self._name, force_fetch=force)).valid
