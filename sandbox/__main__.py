@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Ended from outside is ended like Ctrl-C: nothing may stay behind.
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     try:
         match chosen.command:
             case "demo":
@@ -66,13 +67,14 @@ def run_local(port: int) -> None:
 def guide(stack: LocalStack) -> str:
     """Where everything is in a running stack, and how to use it."""
     stripe, salesforce = stack.secrets["StripeSecret"], stack.secrets["SalesforceSecret"]
+    key = f"   emulator, key {stripe['STRIPE_API_KEY']}"
+    client = f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}, secret {salesforce['SALESFORCE_CLIENT_SECRET']}"
     return GUIDE.format(
         url=stack.url,
         secret=stack.webhook_secret,
         quoted=shlex.quote(stack.webhook_secret),
-        stripe=f"{stripe['STRIPE_API_BASE']}{'' if stack.stripe is None else '   emulator, key ' + stripe['STRIPE_API_KEY']}",
-        salesforce=f"{salesforce['SALESFORCE_LOGIN_URL']}"
-        + ("" if stack.salesforce is None else f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}"),
+        stripe=stripe["STRIPE_API_BASE"] + ("" if stack.stripe is None else key),
+        salesforce=salesforce["SALESFORCE_LOGIN_URL"] + ("" if stack.salesforce is None else client),
         aws=stack.local_aws.url,
         bundle=stack.local_aws.certificate.bundle,
         logs=stack.folder,

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
+from stripe.params import (
+    CustomerCreateParams,
+    CustomerCreateParamsInvoiceSettings,
+    CustomerCreateParamsShipping,
+    CustomerSearchParams,
+    PriceCreateParams,
+)
 
-from tests.sandbox.stripe_world import ACCOUNT, World, at, refusal
+from tests.sandbox.stripe_world import ACCOUNT, World, at, expanded, reference, refusal, there
 
 
 @pytest.fixture
-def world():
+def world() -> Iterator[World]:
     with World() as world:
         yield world
 
 
-def test_a_customer_lives_and_dies(world):
+def test_a_customer_lives_and_dies(world: World) -> None:
     customers = world.sdk.v1.customers
     created = customers.create(
         {
@@ -27,11 +36,11 @@ def test_a_customer_lives_and_dies(world):
             "invoice_prefix": "ABC",
         }
     )
-    assert (created.created, created.currency, created.address.country) == (world.now, None, None)
+    assert (created.created, created.currency, there(created.address).country) == (world.now, None, None)
     updated = customers.update(created.id, {"address": "", "metadata": {"a": "", "c": "3"}, "phone": "1"})
     assert (updated.name, updated.address, updated.phone) == ("A", None, "1")
-    assert updated.metadata.to_dict() == {"b": "2", "c": "3"}
-    assert customers.update(created.id, {"metadata": ""}).metadata.to_dict() == {}
+    assert there(updated.metadata).to_dict() == {"b": "2", "c": "3"}
+    assert there(customers.update(created.id, {"metadata": ""}).metadata).to_dict() == {}
     assert customers.delete(created.id).deleted is True
     assert customers.retrieve(created.id).to_dict() == {"id": created.id, "object": "customer", "deleted": True}
     assert refusal(customers.update, created.id, {"name": "B"}).http_status == 404
@@ -42,10 +51,15 @@ def test_a_customer_lives_and_dies(world):
     assert previous["phone"] is None
 
 
-def test_more_of_a_customer(world):
-    shipping = {"name": "A", "address": {"city": "Graz"}}
-    settings = {"footer": "Thanks", "custom_fields": [{"name": "PO", "value": "1"}]}
-    params = {"shipping": shipping, "invoice_settings": settings, "preferred_locales": ["de"], "tax_exempt": "reverse"}
+def test_more_of_a_customer(world: World) -> None:
+    shipping: CustomerCreateParamsShipping = {"name": "A", "address": {"city": "Graz"}}
+    settings: CustomerCreateParamsInvoiceSettings = {"footer": "Thanks", "custom_fields": [{"name": "PO", "value": "1"}]}
+    params: CustomerCreateParams = {
+        "shipping": shipping,
+        "invoice_settings": settings,
+        "preferred_locales": ["de"],
+        "tax_exempt": "reverse",
+    }
     created = world.sdk.v1.customers.create(params).to_dict()
     assert (created["shipping"]["address"]["city"], created["shipping"]["phone"]) == ("Graz", None)
     assert (created["invoice_settings"]["footer"], created["invoice_settings"]["default_payment_method"]) == ("Thanks", None)
@@ -56,13 +70,13 @@ def test_more_of_a_customer(world):
         assert refusal(world.sdk.v1.customers.create, sent).http_status == 501
 
 
-def test_a_change_that_changes_nothing_has_no_event(world):
+def test_a_change_that_changes_nothing_has_no_event(world: World) -> None:
     customer = world.customer(name="A")
     world.sdk.v1.customers.update(customer, {"name": "A"})
     assert world.events() == ["customer.created"]
 
 
-def test_a_missing_object_is_404_in_the_path_and_400_in_the_body(world):
+def test_a_missing_object_is_404_in_the_path_and_400_in_the_body(world: World) -> None:
     in_path = refusal(world.sdk.v1.customers.retrieve, "cus_none")
     assert (in_path.http_status, in_path.code, str(in_path.user_message)) == (
         404,
@@ -73,31 +87,31 @@ def test_a_missing_object_is_404_in_the_path_and_400_in_the_body(world):
     assert (in_body.http_status, in_body.code, in_body.param) == (400, "resource_missing", "product")
 
 
-def test_search_is_behind(world):
+def test_search_is_behind(world: World) -> None:
     customers = world.sdk.v1.customers
     world.customer()
     world.emulator.lag_search(timedelta(minutes=1))
     created = customers.create({"email": "o'hara@example.com", "metadata": {"salesforce_account_id": "001A"}})
-    query = {"query": "metadata['salesforce_account_id']:'001A'"}
+    query: CustomerSearchParams = {"query": "metadata['salesforce_account_id']:'001A'"}
     assert customers.search(query).data == []
     world.clock.advance(timedelta(minutes=1))
     assert [found.id for found in customers.search(query).data] == [created.id]
     customers.update(created.id, {"metadata": {"salesforce_account_id": "001B"}})
     [stale] = customers.search(query).data
-    assert stale.metadata.to_dict() == {"salesforce_account_id": "001B"}  # found by the old value, shown as it is
-    both = {"query": 'email:\'o\\\'hara@example.com\' AND metadata["salesforce_account_id"]:"001A"'}
+    assert there(stale.metadata).to_dict() == {"salesforce_account_id": "001B"}  # found by the old value, shown as it is
+    both: CustomerSearchParams = {"query": 'email:\'o\\\'hara@example.com\' AND metadata["salesforce_account_id"]:"001A"'}
     assert [found.id for found in customers.search(both).data] == [created.id]
     assert customers.search({"query": "name:'x' OR metadata['salesforce_account_id']:'001A'"}).data[0].id == created.id
     customers.delete(created.id)
     assert customers.search(query).data == []
 
 
-def test_search_in_pages(world):
+def test_search_in_pages(world: World) -> None:
     ids = [world.customer(name="A") for _ in range(3)]
     first = world.sdk.v1.customers.search({"query": "name:'A'", "limit": 2})
     rest = world.sdk.v1.customers.search({"query": "name:'A'", "limit": 2, "page": first.next_page})
     assert [found.id for found in (*first.data, *rest.data)] == ids[::-1]
-    assert (first.has_more, rest.has_more, rest.next_page) == (True, False, None)
+    assert (first.has_more, rest.has_more, rest.next_page is None) == (True, False, True)
     assert refusal(world.sdk.v1.customers.search, {"query": "name:'A'", "page": "x"}).param == "page"
 
 
@@ -113,11 +127,11 @@ def test_search_in_pages(world):
         ("created>'1'", 501),
     ],
 )
-def test_search_clauses_that_are_refused(world, query, status):
+def test_search_clauses_that_are_refused(world: World, query: str, status: int) -> None:
     assert refusal(world.sdk.v1.customers.search, {"query": query}).http_status == status
 
 
-def test_a_product_with_its_own_id(world):
+def test_a_product_with_its_own_id(world: World) -> None:
     products = world.sdk.v1.products
     created = products.create({"id": "01t", "name": "P", "unit_label": "seat", "metadata": {"k": "v"}})
     assert (created.id, created.active, created.updated) == ("01t", True, world.now)
@@ -133,15 +147,15 @@ def test_a_product_with_its_own_id(world):
     assert refusal(products.retrieve, "01t").http_status == 404
 
 
-def test_a_product_with_prices_stays(world):
+def test_a_product_with_prices_stays(world: World) -> None:
     price = world.sdk.v1.prices.retrieve(world.price())
     blocked = refusal(world.sdk.v1.products.delete, price.product)
     assert (blocked.http_status, blocked.code, blocked.param) == (400, None, None)
 
 
-def test_the_default_price_stays_active(world):
+def test_the_default_price_stays_active(world: World) -> None:
     price = world.sdk.v1.prices.retrieve(world.price())
-    assert world.sdk.v1.products.update(price.product, {"default_price": price.id}).default_price == price.id
+    assert world.sdk.v1.products.update(reference(price.product), {"default_price": price.id}).default_price == price.id
     assert refusal(world.sdk.v1.prices.update, price.id, {"active": False}).param == "active"
     assert refusal(world.sdk.v1.products.update, price.product, {"default_price": world.price()}).param == "default_price"
 
@@ -155,26 +169,26 @@ def test_the_default_price_stays_active(world):
         ({"unit_amount_decimal": Decimal("100.0")}, 100, "100"),
     ],
 )
-def test_amounts_of_a_price(world, amount, whole, decimal):
+def test_amounts_of_a_price(world: World, amount: dict[str, Any], whole: int | None, decimal: str) -> None:
     product = world.sdk.v1.products.create({"name": "P"}).id
-    created = world.sdk.v1.prices.create({"product": product, "currency": "usd", **amount})
+    created = world.sdk.v1.prices.create(cast("PriceCreateParams", {"product": product, "currency": "usd", **amount}))
     assert (created.unit_amount, created.unit_amount_decimal, created.type) == (whole, Decimal(decimal), "one_time")
     assert world.emulator.objects(ACCOUNT, "price")[0]["unit_amount_decimal"] == decimal
     assert world.events("pr") == ["product.created", "price.created"]
 
 
-def test_events_of_a_recurring_price_come_in_pairs(world):
+def test_events_of_a_recurring_price_come_in_pairs(world: World) -> None:
     price = world.price()
     world.sdk.v1.prices.update(price, {"nickname": "N", "metadata": {"k": "v"}})
     assert world.events("p")[1:] == ["plan.created", "price.created", "plan.updated", "price.updated"]
 
 
-def test_lookup_keys(world):
+def test_lookup_keys(world: World) -> None:
     prices = world.sdk.v1.prices
     first = world.price(lookup_key="key")
     prices.update(first, {"active": False})
-    product = prices.retrieve(first).product
-    params = {"product": product, "currency": "usd", "unit_amount": 1, "lookup_key": "key"}
+    product = reference(prices.retrieve(first).product)
+    params: PriceCreateParams = {"product": product, "currency": "usd", "unit_amount": 1, "lookup_key": "key"}
     assert f"`{first}`" in str(refusal(prices.create, params).user_message)  # an archived price holds its key
     second = prices.create({**params, "transfer_lookup_key": True})
     assert [price.id for price in prices.list({"lookup_keys": ["key", "other"]}).data] == [second.id]
@@ -184,7 +198,7 @@ def test_lookup_keys(world):
     assert [price.id for price in prices.list({"product": product, "active": True}).data] == [second.id]
 
 
-def test_tax_behavior_is_said_once(world):
+def test_tax_behavior_is_said_once(world: World) -> None:
     price = world.price()
     assert world.sdk.v1.prices.update(price, {"tax_behavior": "exclusive"}).tax_behavior == "exclusive"
     assert refusal(world.sdk.v1.prices.update, price, {"tax_behavior": "inclusive"}).param == "tax_behavior"
@@ -200,14 +214,14 @@ def test_tax_behavior_is_said_once(world):
         {"currency_options": {"eur": {"unit_amount": 1}}},
     ],
 )
-def test_prices_that_are_not_modelled(world, params):
+def test_prices_that_are_not_modelled(world: World, params: dict[str, Any]) -> None:
     product = world.sdk.v1.products.create({"name": "P"}).id
     error = refusal(world.sdk.v1.prices.create, {"product": product, "currency": "usd", "unit_amount": 1, **params})
     assert error.http_status == 501
     assert error.json_body["error"]["type"] == "emulator_not_modelled"
 
 
-def test_a_coupon(world):
+def test_a_coupon(world: World) -> None:
     coupons = world.sdk.v1.coupons
     created = coupons.create({"id": "TEN", "percent_off": 10, "duration": "forever", "max_redemptions": 1, "name": "N"})
     assert (created.percent_off, created.times_redeemed, created.valid) == (10.0, 0, True)
@@ -220,7 +234,7 @@ def test_a_coupon(world):
     assert (again.amount_off, again.currency, again.duration) == (500, "usd", "once")
 
 
-def test_a_coupon_expires(world):
+def test_a_coupon_expires(world: World) -> None:
     coupons = world.sdk.v1.coupons
     coupon = coupons.create({"percent_off": 10, "redeem_by": at("2027-02-01")}).id
     world.move_to("2027-02-01")
@@ -229,7 +243,7 @@ def test_a_coupon_expires(world):
     assert refusal(coupons.create, {"percent_off": 10, "redeem_by": at("2033-01-01")}).param == "redeem_by"
 
 
-def test_lists_in_pages(world):
+def test_lists_in_pages(world: World) -> None:
     ids = [world.customer(email="a@example.com") for _ in range(5)][::-1]
     customers = world.sdk.v1.customers
     first = customers.list({"limit": 2})
@@ -244,7 +258,7 @@ def test_lists_in_pages(world):
     assert (bad.http_status, bad.param) == (400, "starting_after")
 
 
-def test_lists_by_time(world):
+def test_lists_by_time(world: World) -> None:
     early = world.customer()
     world.clock.advance(timedelta(hours=1))
     late = world.customer()
@@ -254,12 +268,12 @@ def test_lists_by_time(world):
     assert [entry.id for entry in customers.list({"created": world.now + 3600}).data] == [late]
 
 
-def test_expansion(world):
+def test_expansion(world: World) -> None:
     price = world.price()
-    expanded = world.sdk.v1.prices.retrieve(price, {"expand": ["product.default_price"]})
-    assert (expanded.product.name, expanded.product.default_price) == ("Product", None)
-    assert world.sdk.v1.prices.list({"expand": ["data.product"]}).data[0].product.name == "Product"
-    assert world.sdk.v1.prices.retrieve(price).product == expanded.product.id
+    product = expanded(world.sdk.v1.prices.retrieve(price, {"expand": ["product.default_price"]}).product)
+    assert (product.name, product.default_price) == ("Product", None)
+    assert expanded(world.sdk.v1.prices.list({"expand": ["data.product"]}).data[0].product).name == "Product"
+    assert world.sdk.v1.prices.retrieve(price).product == product.id
     for path in ("unicorn", "product.unicorn", "product.default_price.product.default_price.product"):
         assert refusal(world.sdk.v1.prices.retrieve, price, {"expand": [path]}).param == "expand"
     assert refusal(world.sdk.v1.prices.list, {"expand": ["product"]}).param == "expand"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe_emulator import StripeError
-from sandbox.stripe_emulator.intervals import add, combine, period
+from sandbox.stripe_emulator.intervals import Interval, add, combine, period
 from tests.sandbox.stripe_world import at
 
 
@@ -23,12 +23,12 @@ from tests.sandbox.stripe_world import at
         ("2027-03-27", "day", 2, "2027-03-29"),
     ],
 )
-def test_add(start, interval, count, end):
+def test_add(start: str, interval: str, count: int, end: str) -> None:
     assert add(at(start), interval, count) == at(end)
 
 
 @pytest.mark.parametrize("interval", ["day", "month"])
-def test_beyond_the_calendar(interval):
+def test_beyond_the_calendar(interval: str) -> None:
     with pytest.raises(StripeError, match="Invalid timestamp"):
         add(0, interval, 10**7)
 
@@ -38,13 +38,13 @@ def test_beyond_the_calendar(interval):
     st.tuples(st.sampled_from(["day", "week", "month", "year"]), st.integers(1, 36)),
     st.integers(0, 10**9),
 )
-def test_a_period_surrounds_its_moment_and_counts_from_the_anchor(anchor, interval, later):
+def test_a_period_surrounds_its_moment_and_counts_from_the_anchor(anchor: int, interval: Interval, later: int) -> None:
     start, end = period(anchor, interval, anchor + later)
     assert start <= anchor + later < end
     assert any(start == add(anchor, interval[0], number * interval[1]) for number in range(later // 86_400 + 1))
 
 
-def test_a_period_returns_to_the_day_of_the_anchor():
+def test_a_period_returns_to_the_day_of_the_anchor() -> None:
     assert period(at("2027-01-31"), ("month", 1), at("2027-03-01")) == (at("2027-02-28"), at("2027-03-31"))
 
 
@@ -66,5 +66,5 @@ def test_a_period_returns_to_the_day_of_the_anchor():
         ({("day", 2), ("week", 1)}, False),
     ],
 )
-def test_mixed_intervals(intervals, fit):
+def test_mixed_intervals(intervals: set[Interval], fit: bool) -> None:
     assert combine(intervals) is fit

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from stripe.params import SubscriptionRetrieveParams
 
-from tests.sandbox.stripe_world import ACCOUNT, World, at, refusal
+from tests.sandbox.stripe_world import ACCOUNT, World, at, expanded, reference, refusal, there
 
 
 @pytest.fixture
-def world():
+def world() -> Iterator[World]:
     with World() as world:
         yield world
 
 
-def test_a_future_start_becomes_active_when_the_clock_moves(world):
+def test_a_future_start_becomes_active_when_the_clock_moves(world: World) -> None:
     schedule = world.schedule(world.phase("2028-01-01"), start_date=at("2027-03-01"))
     assert (schedule.status, schedule.current_phase, schedule.subscription) == ("not_started", None, None)
     world.move_to("2027-02-28T23:59:59")
     assert world.schedule_of(schedule.id).status == "not_started"
     world.move_to("2027-05-01")
     started = world.schedule_of(schedule.id)
-    assert (started.status, started.current_phase.start_date) == ("active", at("2027-03-01"))
+    assert (started.status, there(started.current_phase).start_date) == ("active", at("2027-03-01"))
     subscription = world.subscription_of(started)
     # It started when it was due, not when the clock was looked at.
     assert (subscription.created, subscription.start_date) == (at("2027-03-01"), at("2027-03-01"))
@@ -36,14 +38,14 @@ def test_a_future_start_becomes_active_when_the_clock_moves(world):
     ]
 
 
-def test_a_real_clock_brings_things_about_as_well(world):
+def test_a_real_clock_brings_things_about_as_well(world: World) -> None:
     world.clock.set(world.clock.now())
     schedule = world.schedule(world.phase("2028-01-01"), start_date=world.now + 60)
     world.clock.advance(timedelta(seconds=60))
     assert world.schedule_of(schedule.id).status == "active"
 
 
-def test_transition_between_phases(world):
+def test_transition_between_phases(world: World) -> None:
     kept, dropped, added = world.price(), world.price(), world.price()
     first = world.phase("2027-06-15", prices=(kept, dropped), metadata={"a": "1", "b": "2"})
     second = world.phase("2028-01-01", prices=(added, kept), metadata={"a": "", "c": "3"}, description="Second")
@@ -53,7 +55,7 @@ def test_transition_between_phases(world):
     world.sdk.v1.prices.update(added, {"active": False})  # archiving what a schedule holds is harmless
     world.move_to("2027-06-15")
     after = world.subscription_of(world.schedule_of(schedule.id))
-    assert world.schedule_of(schedule.id).current_phase.start_date == at("2027-06-15")
+    assert there(world.schedule_of(schedule.id).current_phase).start_date == at("2027-06-15")
     ids = {item.price.id: item.id for item in before["items"].data}
     assert [(item.price.id, item.quantity) for item in after["items"].data] == [(added, 1), (kept, 5)]
     assert after["items"].data[1].id == ids[kept]
@@ -65,7 +67,7 @@ def test_transition_between_phases(world):
     assert world.events()[-2:] == ["customer.subscription.updated", "subscription_schedule.updated"]
 
 
-def test_another_interval_resets_the_anchor(world):
+def test_another_interval_resets_the_anchor(world: World) -> None:
     first = world.phase("2027-06-15", prices=(world.price(),))
     second = world.phase("2028-06-15", prices=(world.price("year"),))
     schedule = world.schedule(first, second)
@@ -75,14 +77,14 @@ def test_another_interval_resets_the_anchor(world):
     assert subscription["items"].data[0].current_period_end == at("2028-06-15")
 
 
-def test_the_last_period_is_cut_short(world):
+def test_the_last_period_is_cut_short(world: World) -> None:
     schedule = world.schedule(world.phase("2027-02-15"))
     world.move_to("2027-02-01")
     [item] = world.subscription_of(schedule)["items"].data
     assert (item.current_period_start, item.current_period_end) == (at("2027-02-01"), at("2027-02-15"))
 
 
-def test_the_end_with_cancel(world):
+def test_the_end_with_cancel(world: World) -> None:
     schedule = world.schedule(world.phase("2028-01-01"))
     assert world.subscription_of(schedule).cancel_at == at("2028-01-01")
     world.move_to("2027-12-25")
@@ -95,7 +97,7 @@ def test_the_end_with_cancel(world):
     assert world.events()[-2:] == ["customer.subscription.deleted", "subscription_schedule.completed"]
 
 
-def test_the_end_with_release(world):
+def test_the_end_with_release(world: World) -> None:
     schedule = world.schedule(world.phase("2027-01-20"), end_behavior="release")
     assert world.subscription_of(schedule).cancel_at is None
     world.move_to("2027-02-10")
@@ -111,7 +113,7 @@ def test_the_end_with_release(world):
     ]
 
 
-def test_discounts_are_minted_when_their_phase_starts(world):
+def test_discounts_are_minted_when_their_phase_starts(world: World) -> None:
     on_phase, on_item, later = (
         world.coupon(),
         world.coupon(max_redemptions=1),
@@ -128,11 +130,11 @@ def test_discounts_are_minted_when_their_phase_starts(world):
 
     assert redeemed(on_phase, on_item, later) == [1, 1, 0]
     assert world.sdk.v1.coupons.retrieve(on_item).valid is False
-    expand = {"expand": ["discounts.source.coupon", "items.data.discounts"]}
-    subscription = world.sdk.v1.subscriptions.retrieve(schedule.subscription, expand)
-    [discount] = subscription.discounts
+    expand: SubscriptionRetrieveParams = {"expand": ["discounts.source.coupon", "items.data.discounts"]}
+    subscription = world.sdk.v1.subscriptions.retrieve(reference(schedule.subscription), expand)
+    [discount] = map(expanded, subscription.discounts)
     assert discount.id.startswith("di_")
-    assert (discount.source.type, discount.source.coupon.id, discount.subscription) == (
+    assert (discount.source.type, expanded(discount.source.coupon).id, discount.subscription) == (
         "coupon",
         on_phase,
         schedule.subscription,
@@ -140,24 +142,25 @@ def test_discounts_are_minted_when_their_phase_starts(world):
     [item] = subscription["items"].data
     assert (item.discounts[0].source.coupon, item.discounts[0].subscription_item) == (on_item, item.id)
     world.move_to("2027-06-01")
-    subscription = world.sdk.v1.subscriptions.retrieve(schedule.subscription, expand)
-    assert [(d.source.coupon.id, d.start, d.end) for d in subscription.discounts] == [
+    subscription = world.sdk.v1.subscriptions.retrieve(reference(schedule.subscription), expand)
+    assert [(expanded(d.source.coupon).id, d.start, d.end) for d in map(expanded, subscription.discounts)] == [
         (later, at("2027-06-01"), at("2027-09-01"))
     ]
     assert redeemed(on_phase, on_item, later) == [1, 1, 1]
 
 
-def test_a_coupon_deleted_before_its_phase_is_left_out(world):
+def test_a_coupon_deleted_before_its_phase_is_left_out(world: World) -> None:
     gone, stays = world.coupon(), world.coupon()
     later = world.phase("2028-01-01", discounts=[{"coupon": gone}, {"coupon": stays}])
     schedule = world.schedule(world.phase("2027-06-01"), later)
     world.sdk.v1.coupons.delete(gone)
     world.move_to("2027-06-01")
-    [discount] = world.sdk.v1.subscriptions.retrieve(schedule.subscription, {"expand": ["discounts"]}).discounts
+    subscription = world.sdk.v1.subscriptions.retrieve(reference(schedule.subscription), {"expand": ["discounts"]})
+    [discount] = map(expanded, subscription.discounts)
     assert discount.source.coupon == stays
 
 
-def test_deleting_a_customer_ends_its_subscriptions(world):
+def test_deleting_a_customer_ends_its_subscriptions(world: World) -> None:
     customer = world.customer()
     running = world.schedule(world.phase("2028-01-01"), customer=customer)
     waiting = world.schedule(world.phase("2028-01-01"), customer=customer, start_date=at("2027-06-01"))
@@ -175,7 +178,7 @@ def test_deleting_a_customer_ends_its_subscriptions(world):
     assert len(world.events()) == events
 
 
-def test_cancel_before_the_start(world):
+def test_cancel_before_the_start(world: World) -> None:
     schedule = world.schedule(world.phase("2028-01-01"), start_date=at("2027-06-01"))
     canceled = world.sdk.v1.subscription_schedules.cancel(schedule.id)
     assert (canceled.status, canceled.canceled_at, canceled.subscription) == ("canceled", world.now, None)
@@ -184,7 +187,7 @@ def test_cancel_before_the_start(world):
     assert world.sdk.v1.subscriptions.list({"status": "all"}).data == []
 
 
-def test_cancel_while_active(world):
+def test_cancel_while_active(world: World) -> None:
     schedule = world.schedule(world.phase("2028-01-01"))
     canceled = world.sdk.v1.subscription_schedules.cancel(schedule.id, {"invoice_now": False, "prorate": False})
     assert (canceled.status, canceled.current_phase) == ("canceled", None)
@@ -192,7 +195,7 @@ def test_cancel_while_active(world):
     assert world.events()[-2:] == ["customer.subscription.deleted", "subscription_schedule.canceled"]
 
 
-def test_release_before_the_start(world):
+def test_release_before_the_start(world: World) -> None:
     schedule = world.schedule(world.phase("2028-01-01"), start_date=at("2027-06-01"))
     released = world.sdk.v1.subscription_schedules.release(schedule.id)
     assert (released.status, released.released_at, released.released_subscription) == ("released", world.now, None)
@@ -200,7 +203,7 @@ def test_release_before_the_start(world):
 
 
 @pytest.mark.parametrize(("keep", "status"), [(False, "active"), (True, "canceled")])
-def test_release_while_active(world, keep, status):
+def test_release_while_active(world: World, keep: bool, status: str) -> None:
     schedule = world.schedule(world.phase("2027-03-15"))
     released = world.sdk.v1.subscription_schedules.release(schedule.id, {"preserve_cancel_date": keep})
     assert (released.status, released.subscription, released.released_subscription) == ("released", None, schedule.subscription)
@@ -217,7 +220,7 @@ def test_release_while_active(world, keep, status):
 
 
 @pytest.mark.parametrize(("verb", "done"), [("cancel", "canceled"), ("release", "released")])
-def test_what_is_over_cannot_be_ended(world, verb, done):
+def test_what_is_over_cannot_be_ended(world: World, verb: str, done: str) -> None:
     schedule = world.schedule(world.phase("2028-01-01"))
     world.sdk.v1.subscription_schedules.release(schedule.id)
     error = refusal(getattr(world.sdk.v1.subscription_schedules, verb), schedule.id)

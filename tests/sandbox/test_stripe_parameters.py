@@ -25,7 +25,7 @@ def schedule(**phase: Any) -> dict[str, Any]:
     }
 
 
-def test_a_complete_request_passes():
+def test_a_complete_request_passes() -> None:
     check(CREATE, schedule(discounts=[{"coupon": "c"}], metadata={"k": ""}, description="D", proration_behavior="none"))
     check("prices.create", {"product": "p", "currency": "usd", "unit_amount_decimal": Decimal("14.285714285714")})
     check("coupons.create", {"percent_off": 10, "duration": "forever"})
@@ -164,7 +164,7 @@ def test_a_complete_request_passes():
         ("subscription_schedules.list", {"scheduled": True, "completed_at": 1}, "completed_at, scheduled.", "completed_at"),
     ],
 )
-def test_refusals_name_the_parameter(operation, params, message, param):
+def test_refusals_name_the_parameter(operation: str, params: dict[str, Any], message: str, param: str) -> None:
     with pytest.raises(StripeError) as refused:
         check(operation, params)
     assert message in str(refused.value)
@@ -174,12 +174,12 @@ def test_refusals_name_the_parameter(operation, params, message, param):
 
 
 @pytest.mark.parametrize("operation", ["unicorns.create", "customers", "customers.frobnicate"])
-def test_an_operation_that_the_sdk_does_not_have(operation):
+def test_an_operation_that_the_sdk_does_not_have(operation: str) -> None:
     with pytest.raises(ValueError, match="the SDK has no"):
         check(operation, {})
 
 
-def test_a_form_becomes_python_values():
+def test_a_form_becomes_python_values() -> None:
     form = (
         "phases[0][items][0][price]=price_1&phases[0][items][0][quantity]=2&phases[0][items][1][price]=price_2"
         "&phases[0][metadata][0]=zero&phases[0][discounts]=&start_date=now&customer=cus_1&phases[0][trial]=false&expand[]=a&expand[]=b"
@@ -223,22 +223,22 @@ def test_a_form_becomes_python_values():
         ("customers.create", "address[city=A", "Invalid parameter name"),
     ],
 )
-def test_refusals_of_a_form(operation, form, message):
+def test_refusals_of_a_form(operation: str, form: str, message: str) -> None:
     with pytest.raises(StripeError, match=message.replace("[", r"\[")):
         parameters.read(operation, forms.decode(form))
 
 
-def test_a_change_of_the_schedule_alone_passes():
+def test_a_change_of_the_schedule_alone_passes() -> None:
     check("subscription_schedules.update", {"end_behavior": "release", "metadata": {"k": ""}})
     check(CREATE, {"from_subscription": "sub_1"})
 
 
 @given(st.integers())
-def test_integers_survive_the_form(number):
+def test_integers_survive_the_form(number: int) -> None:
     assert parameters.read("customers.list", forms.decode(f"limit={number}")) == {"limit": number}
 
 
-def test_what_is_modelled_exists_in_the_sdk():
+def test_what_is_modelled_exists_in_the_sdk() -> None:
     for operation, names in modelled._OPERATIONS.items():
         _assert_known(parameters.shape(operation), names, operation)
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
+from stripe.params import EventListParams, SubscriptionListParams
 
 from sandbox.stripe_emulator.intervals import DAY
-from tests.sandbox.stripe_world import ACCOUNT, World, at, refusal
+from tests.sandbox.stripe_world import ACCOUNT, World, at, reference, refusal, there
 
 
 @pytest.fixture
-def world():
+def world() -> Iterator[World]:
     with World() as world:
         yield world
 
 
-def test_a_schedule_that_starts_now(world):
+def test_a_schedule_that_starts_now(world: World) -> None:
     price = world.price()
     phases = [
         world.phase("2027-06-01", prices=(price,), metadata={"m": "1"}, proration_behavior="none"),
@@ -25,7 +27,7 @@ def test_a_schedule_that_starts_now(world):
     ]
     schedule = world.schedule(*phases, metadata={"salesforce_contract_id": "800"}, billing_mode={"type": "flexible"})
     assert schedule.status == "active"
-    assert schedule.current_phase.to_dict() == {"start_date": world.now, "end_date": at("2027-06-01")}
+    assert there(schedule.current_phase).to_dict() == {"start_date": world.now, "end_date": at("2027-06-01")}
     first, second = schedule.to_dict()["phases"]
     assert (first["start_date"], first["end_date"]) == (world.now, at("2027-06-01"))
     assert (second["start_date"], second["end_date"]) == (at("2027-06-01"), at("2028-01-01"))
@@ -48,12 +50,12 @@ def test_a_schedule_that_starts_now(world):
     [item] = subscription["items"].data
     assert item.id.startswith("si_")
     assert (item.price.id, item.quantity, item.current_period_end) == (price, 1, at("2027-02-01"))
-    assert world.sdk.v1.customers.retrieve(schedule.customer).currency == "usd"
+    assert world.sdk.v1.customers.retrieve(reference(schedule.customer)).currency == "usd"
     # The schedule's own event comes after the subscription's.
     assert world.events()[-2:] == ["customer.subscription.created", "subscription_schedule.created"]
 
 
-def test_a_past_start(world):
+def test_a_past_start(world: World) -> None:
     anchored = world.schedule(world.phase("2028-01-01", billing_cycle_anchor="phase_start"), start_date=at("2026-12-15"))
     subscription = world.subscription_of(anchored)
     assert (anchored.status, subscription.start_date, subscription.created) == ("active", at("2026-12-15"), world.now)
@@ -63,26 +65,26 @@ def test_a_past_start(world):
     assert loose.billing_cycle_anchor == world.now
 
 
-def test_a_phase_without_end_lasts_one_billing_cycle(world):
+def test_a_phase_without_end_lasts_one_billing_cycle(world: World) -> None:
     schedule = world.schedule(world.phase(prices=(world.price("month", 3),)))
     assert schedule.phases[0].end_date == at("2027-04-01")
     mixed = world.phase(prices=(world.price("month"), world.price("year")))
     assert refusal(world.schedule, mixed).http_status == 501
 
 
-def test_durations_are_counted_in_the_calendar(world):
-    month = {"duration": {"interval": "month"}}
+def test_durations_are_counted_in_the_calendar(world: World) -> None:
+    month: dict[str, Any] = {"duration": {"interval": "month"}}
     schedule = world.schedule(
         world.phase(**month), world.phase(duration={"interval": "year", "interval_count": 2}), start_date=at("2027-01-31")
     )
     assert [phase.end_date for phase in schedule.phases] == [at("2027-02-28"), at("2029-02-28")]
 
 
-def test_collection_by_invoice(world):
-    days = {"collection_method": "send_invoice", "invoice_settings": {"days_until_due": 30}}
+def test_collection_by_invoice(world: World) -> None:
+    days: dict[str, Any] = {"collection_method": "send_invoice", "invoice_settings": {"days_until_due": 30}}
     own, default = world.phase("2027-06-01", **days), world.phase("2028-01-01")
     schedule = world.schedule(own, default)
-    assert (schedule.phases[0].invoice_settings.days_until_due, schedule.phases[1].invoice_settings) == (30, None)
+    assert (there(schedule.phases[0].invoice_settings).days_until_due, schedule.phases[1].invoice_settings) == (30, None)
     sent = world.subscription_of(schedule)
     assert (sent.collection_method, sent.days_until_due, sent.status) == ("send_invoice", 30, "active")
     world.move_to("2027-06-01")
@@ -94,7 +96,7 @@ def test_collection_by_invoice(world):
     assert error.param == "phases[0][invoice_settings][days_until_due]"
 
 
-def test_one_time_items_are_kept_with_the_phase(world):
+def test_one_time_items_are_kept_with_the_phase(world: World) -> None:
     setup = world.price(None)
     schedule = world.schedule(world.phase("2028-01-01", add_invoice_items=[{"price": setup, "quantity": 2}]))
     [item] = schedule.to_dict()["phases"][0]["add_invoice_items"]
@@ -103,13 +105,13 @@ def test_one_time_items_are_kept_with_the_phase(world):
     assert "`type=recurring` but this field only accepts prices with `type=one_time`" in error.user_message
 
 
-def test_quantity_zero_is_accepted(world):
+def test_quantity_zero_is_accepted(world: World) -> None:
     phase = world.phase("2028-01-01")
     phase["items"][0]["quantity"] = 0
     assert world.subscription_of(world.schedule(phase))["items"].data[0].quantity == 0
 
 
-def with_price(name: str) -> Any:
+def with_price(name: str) -> Callable[[World], dict[str, Any]]:
     return lambda world: world.phase("2028-01-01", prices=(name,))
 
 
@@ -121,7 +123,7 @@ def archived(world: World) -> dict[str, Any]:
 
 def of_archived_product(world: World) -> dict[str, Any]:
     price = world.sdk.v1.prices.retrieve(world.price())
-    world.sdk.v1.products.update(price.product, {"active": False})
+    world.sdk.v1.products.update(reference(price.product), {"active": False})
     return world.phase("2028-01-01", prices=(price.id,))
 
 
@@ -210,12 +212,14 @@ def expired(world: World) -> dict[str, Any]:
         (lambda w: w.phase(duration={"interval": "year", "interval_count": 9999}), "Invalid timestamp", None, None),
     ],
 )
-def test_phases_that_are_refused(world, phase, message, param, code):
-    phase = phase(world)
+def test_phases_that_are_refused(
+    world: World, phase: Callable[[World], dict[str, Any]], message: str, param: str | None, code: str | None
+) -> None:
+    sent = phase(world)
     writes = world.emulator.writes()
     subscriptions = len(world.emulator.objects(ACCOUNT, "subscription"))
     customer = world.customer()
-    error = refusal(world.schedule, phase, customer=customer)
+    error = refusal(world.schedule, sent, customer=customer)
     assert message in error.user_message
     assert (error.http_status, error.param) == (400, param)
     assert code is None or error.code == code
@@ -223,7 +227,7 @@ def test_phases_that_are_refused(world, phase, message, param, code):
     assert len(world.emulator.objects(ACCOUNT, "subscription")) == subscriptions
 
 
-def test_classic_billing_takes_one_interval_only(world):
+def test_classic_billing_takes_one_interval_only(world: World) -> None:
     phase = world.phase("2028-01-01", prices=(world.price("month"), world.price("year")))
     assert "mismatch in interval field" in refusal(world.schedule, phase, billing_mode={"type": "classic"}).user_message
     flexible = world.schedule(phase, billing_mode={"type": "flexible"})
@@ -231,25 +235,25 @@ def test_classic_billing_takes_one_interval_only(world):
     assert ends == [at("2027-02-01"), at("2028-01-01")]
 
 
-def test_one_currency_per_schedule(world):
+def test_one_currency_per_schedule(world: World) -> None:
     first, second = world.phase("2027-06-01", currency="usd"), world.phase("2028-01-01", currency="eur")
     assert refusal(world.schedule, first, second).param == "phases[1][currency]"
 
 
-def test_references_come_before_rules_across_fields(world):
+def test_references_come_before_rules_across_fields(world: World) -> None:
     phase = world.phase("2028-01-01", prices=("price_none",), duration={"interval": "month"})
     assert refusal(world.schedule, phase).code == "resource_missing"
     assert refusal(world.schedule, phase, customer="cus_none").param == "customer"
 
 
-def test_a_deleted_customer(world):
+def test_a_deleted_customer(world: World) -> None:
     customer = world.customer()
     world.sdk.v1.customers.delete(customer)
     error = refusal(world.schedule, world.phase("2028-01-01"), customer=customer)
     assert (error.user_message, error.http_status, error.param) == (f"No such customer: '{customer}'", 400, "customer")
 
 
-def test_one_currency_per_customer_while_anything_runs(world):
+def test_one_currency_per_customer_while_anything_runs(world: World) -> None:
     customer = world.customer()
     dollars = world.schedule(world.phase("2028-01-01"), customer=customer)
     euros = world.phase("2028-01-01", prices=(world.price(currency="eur"),))
@@ -278,7 +282,7 @@ def test_one_currency_per_customer_while_anything_runs(world):
         {"end_behavior": "none"},
     ],
 )
-def test_what_is_not_modelled_is_refused_aloud(world, change):
+def test_what_is_not_modelled_is_refused_aloud(world: World, change: dict[str, Any]) -> None:
     phase = world.phase("2028-01-01", **change.pop("phases", {}))
     error = refusal(world.schedule, phase, **change)
     assert error.http_status == 501
@@ -286,7 +290,7 @@ def test_what_is_not_modelled_is_refused_aloud(world, change):
     assert world.emulator.objects(ACCOUNT, "subscription_schedule") == []
 
 
-def test_more_that_is_not_modelled(world):
+def test_more_that_is_not_modelled(world: World) -> None:
     customer = world.customer()
     create = world.sdk.v1.subscription_schedules.create
     assert refusal(create, {"from_subscription": "sub_1"}).http_status == 501
@@ -297,32 +301,32 @@ def test_more_that_is_not_modelled(world):
     assert refusal(update, "sub_sched_1", {"end_behavior": "cancel"}).http_status == 501
 
 
-def test_lists_of_schedules(world):
+def test_lists_of_schedules(world: World) -> None:
     waiting = world.schedule(world.phase("2028-01-01"), start_date=at("2027-06-01"))
     running = world.schedule(world.phase("2028-01-01"))
     schedules = world.sdk.v1.subscription_schedules
     assert [entry.id for entry in schedules.list().data] == [running.id, waiting.id]
     assert [entry.id for entry in schedules.list({"scheduled": True}).data] == [waiting.id]
-    assert [entry.id for entry in schedules.list({"customer": running.customer}).data] == [running.id]
+    assert [entry.id for entry in schedules.list({"customer": reference(running.customer)}).data] == [running.id]
     schedules.cancel(waiting.id)
     assert [entry.id for entry in schedules.list({"canceled_at": {"gte": world.now}}).data] == [waiting.id]
     assert schedules.list({"released_at": {"gte": 0}}).data == []
 
 
-def test_lists_of_subscriptions(world):
+def test_lists_of_subscriptions(world: World) -> None:
     price = world.price()
     running = world.schedule(world.phase("2028-01-01", prices=(price,)))
     over = world.schedule(world.phase("2028-01-01"))
     world.sdk.v1.subscription_schedules.cancel(over.id)
 
-    def listed(**params: Any) -> list[str]:
+    def listed(**params: Unpack[SubscriptionListParams]) -> list[str]:
         return [entry.id for entry in world.sdk.v1.subscriptions.list(params).data]
 
     assert (
         listed()
         == listed(status="active")
         == listed(price=price)
-        == listed(customer=running.customer)
+        == listed(customer=reference(running.customer))
         == [running.subscription]
     )
     assert listed(status="canceled") == listed(status="ended") == [over.subscription]
@@ -330,11 +334,11 @@ def test_lists_of_subscriptions(world):
     assert listed(status="trialing") == listed(customer="cus_none") == []
 
 
-def test_events_can_be_listed_by_type(world):
+def test_events_can_be_listed_by_type(world: World) -> None:
     world.schedule(world.phase("2028-01-01"))
     events = world.sdk.v1.events
 
-    def types(**params: Any) -> list[str]:
+    def types(**params: Unpack[EventListParams]) -> list[str]:
         return [event.type for event in events.list(params).data]
 
     assert types(type="customer.*") == ["customer.subscription.created", "customer.created"]

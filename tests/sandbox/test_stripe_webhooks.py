@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
 from urllib.request import urlopen
 
 import pytest
 import stripe
+from stripe.params import WebhookEndpointCreateParams
 
-from tests.sandbox.stripe_world import ACCOUNT, World
+from tests.sandbox.stripe_world import ACCOUNT, World, error_body, there
 
 
 class Receiver:
@@ -23,13 +26,13 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 receiver.received.append((body, self.headers["Stripe-Signature"]))
                 self.send_response(receiver.status)
                 self.end_headers()
 
-            def log_message(self, *args):
+            def log_message(self, *args: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -37,7 +40,7 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
-    def events(self) -> list[dict]:
+    def events(self) -> list[dict[str, Any]]:
         return [json.loads(body) for body, _ in self.received]
 
     @property
@@ -50,24 +53,25 @@ class Receiver:
 
 
 @pytest.fixture
-def world():
+def world() -> Iterator[World]:
     with World() as world:
         yield world
 
 
 @pytest.fixture
-def receiver():
+def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
 
 
-def endpoint(world: World, receiver: Receiver, *types: str, **params) -> stripe.WebhookEndpoint:
-    return world.sdk.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": list(types or ("*",)), **params})
+def endpoint(world: World, receiver: Receiver, *types: str, **params: Any) -> stripe.WebhookEndpoint:
+    sent = {"url": receiver.url, "enabled_events": list(types or ("*",)), **params}
+    return world.sdk.v1.webhook_endpoints.create(cast("WebhookEndpointCreateParams", sent))
 
 
-def test_deliveries_are_signed(world, receiver):
-    secret = endpoint(world, receiver).secret
+def test_deliveries_are_signed(world: World, receiver: Receiver) -> None:
+    secret = there(endpoint(world, receiver).secret)
     assert secret.startswith("whsec_")
     customer = world.customer(name="Ä")
     world.emulator.courier.flush()
@@ -80,14 +84,14 @@ def test_deliveries_are_signed(world, receiver):
     assert world.sdk.v1.events.retrieve(event.id).pending_webhooks == 0
 
 
-def test_an_endpoint_gets_what_it_asked_for_in_order(world, receiver):
+def test_an_endpoint_gets_what_it_asked_for_in_order(world: World, receiver: Receiver) -> None:
     endpoint(world, receiver, "subscription_schedule.created", "customer.subscription.created")
     world.schedule(world.phase("2028-01-01"))
     world.emulator.courier.flush()
     assert receiver.types == ["customer.subscription.created", "subscription_schedule.created"]
 
 
-def test_the_secret_is_told_once(world, receiver):
+def test_the_secret_is_told_once(world: World, receiver: Receiver) -> None:
     created = endpoint(world, receiver, metadata={"k": "v"})
     endpoints = world.sdk.v1.webhook_endpoints
     assert "secret" not in endpoints.retrieve(created.id)
@@ -110,19 +114,19 @@ def test_the_secret_is_told_once(world, receiver):
         ("http://10.0.0.1/", 501),
     ],
 )
-def test_urls_that_are_refused(world, url, status):
+def test_urls_that_are_refused(world: World, url: str, status: int) -> None:
     with pytest.raises(stripe.StripeError) as refused:
         world.sdk.v1.webhook_endpoints.create({"url": url, "enabled_events": ["*"]})
-    assert (refused.value.http_status, refused.value.json_body["error"]["param"]) == (status, "url")
+    assert (refused.value.http_status, error_body(refused.value)["error"]["param"]) == (status, "url")
 
 
-def test_events_of_another_version(world, receiver):
+def test_events_of_another_version(world: World, receiver: Receiver) -> None:
     with pytest.raises(stripe.APIError) as refused:
         endpoint(world, receiver, api_version="2024-06-20")
     assert refused.value.http_status == 501
 
 
-def test_events_of_a_connected_account_go_to_its_platform(world, receiver):
+def test_events_of_a_connected_account_go_to_its_platform(world: World, receiver: Receiver) -> None:
     endpoint(world, receiver, connect=True)
     world.customer(name="not connected")
     world.client(stripe_account="acct_connected").v1.customers.create({"name": "connected"})
@@ -132,7 +136,7 @@ def test_events_of_a_connected_account_go_to_its_platform(world, receiver):
     ]
 
 
-def test_what_fails_is_tried_three_times(world, receiver):
+def test_what_fails_is_tried_three_times(world: World, receiver: Receiver) -> None:
     endpoint(world, receiver, "customer.created")
     receiver.status = 500
     world.customer()
@@ -150,7 +154,7 @@ def test_what_fails_is_tried_three_times(world, receiver):
         assert json.load(answer) == []
 
 
-def test_a_retry_that_succeeds_ends_it(world, receiver):
+def test_a_retry_that_succeeds_ends_it(world: World, receiver: Receiver) -> None:
     created = endpoint(world, receiver)
     receiver.status = 302
     world.customer()
@@ -164,7 +168,7 @@ def test_a_retry_that_succeeds_ends_it(world, receiver):
     world.sdk.v1.webhook_endpoints.delete(created.id)
 
 
-def test_nobody_listens(world, receiver):
+def test_nobody_listens(world: World, receiver: Receiver) -> None:
     created = endpoint(world, receiver)
     receiver.close()
     world.customer()
@@ -176,7 +180,7 @@ def test_nobody_listens(world, receiver):
     assert len(world.emulator.deliveries) == 1
 
 
-def test_deliveries_wait_while_paused_and_can_be_doubled(world, receiver):
+def test_deliveries_wait_while_paused_and_can_be_doubled(world: World, receiver: Receiver) -> None:
     endpoint(world, receiver)
     world.emulator.courier.pause()
     world.customer(name="A")
@@ -193,7 +197,7 @@ def test_deliveries_wait_while_paused_and_can_be_doubled(world, receiver):
     assert len(receiver.received) == 4
 
 
-def test_time_alone_sends_events_too(world, receiver):
+def test_time_alone_sends_events_too(world: World, receiver: Receiver) -> None:
     schedule = world.schedule(world.phase("2028-01-01"), start_date=world.now + 3600)
     endpoint(world, receiver, "subscription_schedule.updated")
     world.clock.advance(timedelta(hours=1))

@@ -1,0 +1,85 @@
+"""What the demo sells, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sandbox.demo.org import Org
+from sandbox.salesforce_emulator.contract_rules import add_months
+
+CUSTOMER = "Northwind Labs"
+PRICES = {"Platform": "500.00", "Analytics": "120.00"}
+TERM_MONTHS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An order line to be: `start` and `end` in months from today; `fields` are further fields of the OrderItem."""
+
+    product: str
+    quantity: str
+    start: int
+    end: int
+    fields: Mapping[str, str]
+
+
+def line(product: str, quantity: str, months: tuple[int, int], **fields: str) -> Line:
+    """An order line from the one to the other month, counted from today."""
+    return Line(product, quantity, *months, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An order that waits for its activation."""
+
+    contract_id: str
+    order_id: str
+
+
+class Shop:
+    """An account, and products with their entries in the standard price book; Stripe knows none of them yet."""
+
+    def __init__(self, org: Org, today: date) -> None:
+        self._org = org
+        self.today = today
+        self.account_id = org.create("Account", Name=CUSTOMER, BillingCity="Lisbon", BillingCountry="PT")
+        (book,) = org.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")
+        self._book_id = str(book["Id"])
+        self.entry_ids: dict[str, str] = {}
+        for name, price in PRICES.items():
+            product_id = org.create("Product2", Name=name, IsActive=True)
+            self.entry_ids[name] = org.create(
+                "PricebookEntry",
+                Pricebook2Id=self._book_id,
+                Product2Id=product_id,
+                UnitPrice=price,
+                IsActive=True,
+                Stripe_Billing_Interval__c="month",
+            )
+
+    def draft(self, *lines: Line, **fields: Any) -> Draft:
+        """Enter a contract of twelve months and its order; `fields` are further fields of the Order."""
+        org, common = self._org, {"AccountId": self.account_id, "Pricebook2Id": self._book_id, "Status": "Draft"}
+        start = self.today.isoformat()
+        contract_id = org.create("Contract", StartDate=start, ContractTerm=TERM_MONTHS, **common)
+        org.update("Contract", contract_id, Status="Activated")
+        order_id = org.create("Order", ContractId=contract_id, EffectiveDate=start, **common, **fields)
+        for each in lines:
+            org.create(
+                "OrderItem",
+                OrderId=order_id,
+                PricebookEntryId=self.entry_ids[each.product],
+                UnitPrice=PRICES[each.product],
+                Quantity=each.quantity,
+                ServiceDate=self.day(each.start),
+                EndDate=self.day(each.end),
+                **each.fields,
+            )
+        return Draft(contract_id, order_id)
+
+    def day(self, months: int) -> str:
+        """The date so many months from today."""
+        return add_months(self.today, months).isoformat()

@@ -1,0 +1,28 @@
+"""The sync log, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sandbox.demo.report import Table
+
+
+def log_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """Entries of the sync log, with the requests that each run has made."""
+    rows = []
+    for entry in entries:
+        began, ended = (datetime.fromisoformat(entry[name]) for name in ("started_at", "finished_at"))
+        calls = entry["calls"]
+        rows.append(
+            (
+                entry["outcome"],
+                f"{began:%H:%M:%S} UTC",
+                f"{(ended - began).total_seconds():.2f} s",
+                str(calls["salesforce"]),
+                str(calls["stripe"]),
+                entry["event_id"],
+            )
+        )
+    return Table("Sync log", ("Outcome", "Started", "Took", "Salesforce calls", "Stripe calls", "Event"), rows)

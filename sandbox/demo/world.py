@@ -1,0 +1,153 @@
+"""The world of the demo: a running local stack, and what a user, an administrator and an auditor can do with it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+import stripe
+from boto3.dynamodb.types import TypeDeserializer
+
+from orderphase.domain.lines import Order
+from orderphase.domain.policies import Policies
+from orderphase.ingress.signature import sign
+from orderphase.mapping import load_mapping
+from orderphase.salesforce.client import SalesforceClient
+from orderphase.salesforce.contracts import Contracts
+from orderphase.settings import SalesforceCredentials
+from orderphase.stripe.client import API_VERSION
+from sandbox.demo.org import TIMEOUT_SECONDS, Org
+from sandbox.processes import StackError
+from sandbox.stack import LocalStack
+
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.05
+LOG_LINES = 5
+
+SETTLED = ("Synced", "Failed", "Skipped")
+
+
+class World:
+    """Everything but the write counter is asked for over HTTP, as anybody would."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self.org = Org(stack.secrets["SalesforceSecret"])
+        secret = stack.secrets["StripeSecret"]
+        stripe.enable_telemetry = False
+        client = stripe.StripeClient(
+            secret["STRIPE_API_KEY"], base_addresses={"api": secret["STRIPE_API_BASE"]}, stripe_version=API_VERSION
+        )
+        self.stripe = client.v1
+        credentials = SalesforceCredentials.from_secret("SalesforceSecret", json.dumps(stack.secrets["SalesforceSecret"]))
+        self._contracts = Contracts(SalesforceClient(credentials, now=lambda: datetime.now(UTC)), load_mapping(), Policies())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.org.close()
+
+    # Salesforce
+
+    def activate(self, order_id: str) -> tuple[dict[str, Any], float]:
+        """Activate an order and wait for what becomes of it; answers the Order as it is then, and the seconds that took."""
+        began = time.monotonic()
+        self.org.update("Order", order_id, Status="Activated")
+        order = self.until(
+            f"order {order_id} says what became of it",
+            lambda: (record := self.org.record("Order", order_id))["Stripe_Sync_Status__c"] in SETTLED and record,
+        )
+        return order, time.monotonic() - began
+
+    def orders(self, order_id: str) -> tuple[Order, ...]:
+        """The activated orders of an order's contract, read as the flows read them."""
+        return self._contracts.read(order_id).orders
+
+    # The gateway
+
+    def deliver(self, event: dict[str, Any]) -> requests.PreparedRequest:
+        """An event as the org sends it, freshly signed; `send` sends it, as often as it is called."""
+        body = json.dumps(event).encode()
+        headers = {
+            "X-Orderphase-Signature": sign(self._stack.webhook_secret, body, datetime.now(UTC)),
+            "Content-Type": "application/json",
+        }
+        return requests.Request("POST", f"{self._stack.url}/salesforce/events", data=body, headers=headers).prepare()
+
+    def send(self, prepared: requests.PreparedRequest) -> int:
+        """Send a request, byte for byte; answers the HTTP status."""
+        with requests.Session() as session:
+            return session.send(prepared, timeout=TIMEOUT_SECONDS).status_code
+
+    # Orderphase
+
+    def sync_log(self, contract_id: str, *, entries: int) -> list[dict[str, Any]]:
+        """The sync log of a contract, oldest first, as soon as it has so many entries."""
+        return self.until(
+            f"the sync log has {entries} entries for contract {contract_id}",
+            lambda: (found := self._sync_log(contract_id)) and len(found) >= entries and found,
+        )
+
+    def _sync_log(self, contract_id: str) -> list[dict[str, Any]]:
+        items = self._stack.aws("dynamodb").query(
+            TableName=self._stack.outputs["SyncLogTableName"],
+            KeyConditionExpression="contract_id = :contract",
+            ExpressionAttributeValues={":contract": {"S": contract_id}},
+            ConsistentRead=True,
+        )["Items"]
+        deserialize = TypeDeserializer().deserialize
+        return [{name: plain(deserialize(value)) for name, value in item.items()} for item in items]
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more."""
+        self._stack.settle(PATIENCE_SECONDS)
+
+    # Stripe
+
+    def writes(self) -> int:
+        """How many requests have changed something at Stripe so far. Only the emulator can tell."""
+        if self._stack.stripe is None:
+            raise StackError("the demo runs against the built-in emulators alone")
+        return self._stack.stripe.writes()
+
+    def customers(self) -> int:
+        """How many customers there are."""
+        return sum(1 for _ in self.stripe.customers.list({"limit": 100}).auto_paging_iter())
+
+    def schedules(self, contract_id: str) -> list[dict[str, Any]]:
+        """The subscription schedules that bill a contract, as Stripe shows them."""
+        found = self.stripe.subscription_schedules.list({"limit": 100})
+        schedules = [schedule.to_dict() for schedule in found.auto_paging_iter()]
+        return [one for one in schedules if one["metadata"].get("salesforce_contract_id") == contract_id]
+
+    # Time
+
+    def until[Found](self, what: str, look: Callable[[], Found | bool | None]) -> Found:
+        """Look again and again until there is something; answers it. Raises `StackError` when patience is over."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        pause = threading.Event()
+        while not (found := look()):
+            if time.monotonic() > deadline:
+                logs = "\n".join(self._stack.function_logs("order_activation")[-LOG_LINES:])
+                waited = f"waited {PATIENCE_SECONDS:.0f} s in vain until {what}; more in {self._stack.folder}"
+                raise StackError(f"{waited}. The function's last log lines:\n{logs or '(none yet)'}")
+            pause.wait(POLL_SECONDS)
+        assert not isinstance(found, bool)  # noqa: S101 (a look answers what it has found)
+        return found
+
+
+def plain(value: Any) -> Any:
+    """What DynamoDB holds, as JSON has it: its Decimals are whole numbers here."""
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [plain(member) for member in value]
+    return int(value) if isinstance(value, Decimal) else value

@@ -1,0 +1,111 @@
+"""The demo's scenes, played on the deployed stack; and that a scene notices what is not as it should be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orderphase.domain.consolidation import consolidate
+from orderphase.domain.lines import Order, OrderLine
+from orderphase.domain.policies import Policies
+from sandbox.demo import world
+from sandbox.demo.report import Scene
+from sandbox.demo.scenes import play
+from sandbox.demo.schedules import agrees, coupon_places
+from sandbox.demo.sync_log import log_table
+from sandbox.demo.world import World
+from sandbox.processes import StackError
+from sandbox.stack import LocalStack
+
+START, MIDDLE, END = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 6, 12))
+CREATED = int(START.timestamp()) + 3600
+
+
+@pytest.mark.stack
+def test_every_scene_holds(stack: LocalStack) -> None:
+    with World(stack) as opened:
+        scenes = list(play(opened, datetime.now(UTC).date()))
+    assert [scene.title for scene in scenes] == [
+        "A first order",
+        "An order with discounts",
+        "An order that cannot be billed",
+        "The same event, three times",
+    ]
+    assert [_failures(scene) for scene in scenes] == [[], [], [], []]
+
+
+def _failures(scene: Scene) -> list[str]:
+    return [f"{check.claim}: {check.found}" for check in scene.checks if not check.holds]
+
+
+def _schedule(**changes: Any) -> dict[str, Any]:
+    schedule = {
+        "created": CREATED,
+        "phases": [
+            {"start_date": CREATED, "end_date": int(MIDDLE.timestamp()), "items": [_item("price_a", 1)], "discounts": []},
+            {
+                "start_date": int(MIDDLE.timestamp()),
+                "end_date": int(END.timestamp()),
+                "items": [_item("price_a", 1), _item("price_b", 2, "coupon_b")],
+                "discounts": [{"coupon": "coupon_all"}],
+            },
+        ],
+    }
+    return schedule | changes
+
+
+def _item(price: str, quantity: int, *coupons: str) -> dict[str, Any]:
+    return {"price": price, "quantity": quantity, "discounts": [{"coupon": coupon} for coupon in coupons]}
+
+
+def _agrees(*schedules: dict[str, Any]) -> bool:
+    lines = (
+        OrderLine("802A", Decimal(1), START, END, price_id="price_a"),
+        OrderLine("802B", Decimal(2), MIDDLE, END, price_id="price_b"),
+    )
+    order = Order("801A", "00000101", START.date(), lines=lines)
+    return agrees(consolidate([order], Policies()), schedules).holds
+
+
+def test_a_schedule_that_bills_what_was_ordered_agrees() -> None:
+    assert _agrees(_schedule())
+
+
+def test_any_other_schedule_does_not() -> None:
+    first, second = _schedule()["phases"]
+    assert not _agrees()
+    assert not _agrees(_schedule(), _schedule())
+    assert not _agrees(_schedule(phases=[first]))
+    assert not _agrees(_schedule(phases=[first, second | {"end_date": None}]))
+    assert not _agrees(_schedule(phases=[first, second | {"items": [_item("price_a", 1)]}]))
+    assert not _agrees(_schedule(phases=[first, second | {"items": [_item("price_a", 2), _item("price_b", 2)]}]))
+    assert not _agrees(_schedule(phases=[first | {"start_date": CREATED + 60}, second]))
+
+
+def test_coupons_are_found_where_they_are_used() -> None:
+    assert list(coupon_places(_schedule())) == [("coupon_all", "phase 2", None), ("coupon_b", "phase 2", "price_b")]
+
+
+def test_the_sync_log_is_shown_with_its_calls() -> None:
+    entry = {
+        "outcome": "synced",
+        "started_at": "2026-11-20T10:00:00.250Z",
+        "finished_at": "2026-11-20T10:00:01.500Z",
+        "calls": {"salesforce": 2, "stripe": 8},
+        "event_id": "evt-1",
+    }
+    assert log_table([entry]).rows == [("synced", "10:00:00 UTC", "1.25 s", "2", "8", "evt-1")]
+
+
+def test_patience_ends_with_what_was_waited_for_and_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "PATIENCE_SECONDS", 0.0)
+    waiting = object.__new__(World)
+    waiting._stack = LocalStack(name="never-started", environment={})
+    monkeypatch.setattr(waiting._stack, "function_logs", lambda function: [f"{function}: line {number}" for number in range(9)])
+    assert waiting.until("it is there", lambda: "it") == "it"
+    with pytest.raises(StackError, match="in vain until it is there") as refused:
+        waiting.until("it is there", lambda: None)
+    assert str(refused.value).splitlines()[1:] == [f"order_activation: line {number}" for number in range(4, 9)]

@@ -1,0 +1,250 @@
+"""The documents are true: what they link to exists, what they show runs, what they list is what the code has."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orderphase import mapping, settings
+from orderphase.domain.consolidation import consolidate
+from orderphase.domain.policies import Policies
+from orderphase.ingress.events import parse
+from orderphase.ingress.signature import verify
+from orderphase.mapping import FieldMapping, load_mapping, read_mapping
+from orderphase.salesforce.snapshot import read_snapshot
+from orderphase.timeline import draw_svg, timeline_lines
+from sandbox import vendors
+from sandbox.build import ROOT
+from tests.template.cloudformation import load
+
+README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+SNAPSHOT = ROOT / "docs" / "example-snapshot.json"
+PICTURE = ROOT / "docs" / "timeline.svg"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+TEMPLATE = load()
+
+# Read below ORDERPHASE_ by each function: which class of settings reads it.
+FUNCTIONS: dict[str, type[BaseModel]] = {
+    "SalesforceWebhookFunction": settings.WebhookSettings,
+    "OrderActivationFunction": settings.FlowSettings,
+}
+SECRETS: dict[str, type[BaseModel]] = {
+    "SalesforceWebhookSecret": settings.WebhookSecrets,
+    "SalesforceSecret": settings.SalesforceCredentials,
+    "StripeSecret": settings.StripeCredentials,
+}
+
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def blocks(document: Path, kind: str) -> list[str]:
+    """The fenced blocks of a kind, without the indentation of a list around them."""
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^ *```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    return ["\n".join(line.removeprefix(indent) for line in text.splitlines()) for indent, text in found]
+
+
+def prose(document: Path) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def table(heading: str) -> Iterator[list[str]]:
+    """The rows of the table below a heading of the configuration, code marks removed."""
+    section = CONFIGURATION.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    for row in rows[2:]:
+        yield [cell.strip().replace("`", "") for cell in row.strip("|").split("|")]
+
+
+def aliases(model: type[BaseModel]) -> set[str]:
+    return {str(field.alias) for field in model.model_fields.values()}
+
+
+# Links, files, commands
+
+
+@documents
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", prose(document))
+    assert links
+    for link in links:
+        path, _, fragment = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        if fragment:
+            assert fragment in {anchor(heading) for heading in re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)}, link
+
+
+@documents
+def test_files_that_are_named_exist(document: Path) -> None:
+    # Made by make, and so not there in a fresh clone.
+    made = (".venv/", ".tools/", ".stack/")
+    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:yaml|toml|md|json))`", prose(document))
+    package = ROOT / "layers" / "consolidation" / "orderphase"
+    for name in named:
+        assert name.startswith(made) or any((base / name).exists() for base in (ROOT, package)), name
+
+
+@documents
+def test_targets_that_are_named_are_in_the_makefile(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = [
+        *re.findall(r"`make ([a-z]+)`", prose(document)),
+        *re.findall(r"^\$ make ([a-z]+)$", document.read_text(), re.MULTILINE),
+    ]
+    assert set(commands) <= targets
+    assert document != README or {"demo", "test", "local", "setup"} <= set(commands)
+
+
+def test_commands_with_an_answer_answer_so() -> None:
+    sessions = [block for block in blocks(README, "console") if ".venv/bin/orderphase" in block]
+    assert sessions
+    for session in sessions:
+        command, _, answer = session.partition("\n")
+        program, *arguments = shlex.split(command.removeprefix("$ "))
+        done = subprocess.run(
+            [Path(sys.executable).with_name(Path(program).name), *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == answer.strip()
+
+
+@documents
+def test_shell_and_toml_snippets_parse(document: Path) -> None:
+    for snippet in blocks(document, "sh"):
+        subprocess.run(["bash", "-n"], input=snippet, text=True, check=True)
+    for snippet in blocks(document, "toml"):
+        tomllib.loads(snippet)
+    for snippet in blocks(document, "json"):
+        json.loads(snippet)
+
+
+def test_the_signed_request_is_one_that_the_route_takes() -> None:
+    (snippet,) = [block for block in blocks(README, "sh") if "openssl" in block]
+    signing = snippet.partition("curl")[0] + 'printf \'%s\\n%s\' "t=$t,v1=$v1" "$body"'
+    done = subprocess.run(
+        ["bash", "-c", signing], env={"secret": "s3cret", "PATH": "/usr/bin:/bin"}, capture_output=True, check=True
+    )
+    header, _, body = done.stdout.partition(b"\n")
+    verify(header.decode(), body, ["s3cret"], datetime.now(UTC))
+    assert parse(body).type == "order.activated"
+
+
+def test_the_excerpt_of_the_demo_is_what_it_says() -> None:
+    (excerpt,) = [block for block in blocks(README, "text") if "✓" in block]
+    source = "".join(path.read_text() for path in (ROOT / "sandbox" / "demo").rglob("*.py"))
+    claims = re.findall(r"✓ (.+)", excerpt)
+    assert claims
+    assert all(f'"{claim}"' in source for claim in claims)
+
+
+def test_the_picture_is_drawn_from_the_example() -> None:
+    snapshot = read_snapshot(SNAPSHOT.read_bytes(), load_mapping())
+    drawn = draw_svg(
+        timeline_lines(snapshot.orders),
+        consolidate(snapshot.orders, snapshot.policies),
+        title="Two order lines and the phases that follow",
+    )
+    assert PICTURE.read_text() == drawn
+
+
+# The configuration
+
+
+def test_every_parameter_is_listed_with_its_default() -> None:
+    listed = {name: default for name, default, *_ in table("Template parameters")}
+    assert listed == {name: str(given["Default"]) or "(empty)" for name, given in TEMPLATE["Parameters"].items()}
+
+
+def test_the_values_of_parameters_are_listed() -> None:
+    listed = {name: values for name, _, values, _ in table("Template parameters")}
+    chosen = {name: given["AllowedValues"] for name, given in TEMPLATE["Parameters"].items() if "AllowedValues" in given}
+    del chosen["LogRetentionDays"]  # too many; CloudWatch lists them
+    assert {name: values.split(", ") for name, values in listed.items() if name in chosen} == chosen
+
+
+def test_the_policies_default_to_what_the_package_defaults_to() -> None:
+    defaults = {name: given["Default"] for name, given in TEMPLATE["Parameters"].items()}
+    for name in Policies.__dataclass_fields__:
+        parameter = "".join(part.capitalize() for part in name.split("_"))
+        assert defaults[parameter] == getattr(Policies(), name)
+        assert f"`{name}`" in CONFIGURATION.read_text()
+
+
+def test_every_environment_variable_is_listed_with_its_source() -> None:
+    listed = {(variable, function): source for variable, function, source in table("Environment variables")}
+    expected: dict[tuple[str, str], str] = {}
+    for variable, value in TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].items():
+        expected[variable, "all"] = source_of(value)
+    expected["POWERTOOLS_SERVICE_NAME", "all"] = "the function's name"
+    for function, model in FUNCTIONS.items():
+        variables = dict(TEMPLATE["Resources"][function]["Properties"]["Environment"]["Variables"])
+        service = variables.pop("POWERTOOLS_SERVICE_NAME")
+        assert set(variables) == aliases(model)
+        expected |= {(variable, service): source_of(value) for variable, value in variables.items()}
+    assert listed == expected
+
+
+def source_of(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    name = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
+    if name in TEMPLATE["Parameters"]:
+        return f"parameter {name}"
+    kinds = {"AWS::SecretsManager::Secret": "secret", "AWS::DynamoDB::Table": "table", "AWS::SQS::Queue": "queue"}
+    return f"{kinds[TEMPLATE['Resources'][name]['Type']]} {name}"
+
+
+def test_every_key_of_every_secret_is_listed() -> None:
+    listed: dict[str, dict[str, str]] = {}
+    for secret, key, needed, _ in table("Secrets"):
+        listed.setdefault(secret, {})[key] = needed
+    assert set(listed) == {
+        name for name, given in TEMPLATE["Resources"].items() if given["Type"] == "AWS::SecretsManager::Secret"
+    }
+    unread = {key for keys in listed.values() for key, needed in keys.items() if needed == "not yet"}
+    for secret, model in SECRETS.items():
+        assert set(listed[secret]) - unread == aliases(model)
+        required = {str(field.alias) for field in model.model_fields.values() if field.is_required()}
+        assert {key for key, needed in listed[secret].items() if needed == "yes"} == required
+        initial = TEMPLATE["Resources"][secret]["Properties"].get("SecretString", "{}")
+        assert set(json.loads(initial)) <= set(listed[secret])
+    assert unread == {"STRIPE_WEBHOOK_SECRET"}
+
+
+def test_every_field_of_the_mapping_is_listed_with_its_default() -> None:
+    listed = [(kind, key, default) for kind, key, default, _ in table("Field mapping")]
+    defaults = FieldMapping().model_dump()
+    assert listed == [(kind, key, default) for kind, fields in defaults.items() for key, default in fields.items()]
+
+
+def test_the_example_of_a_mapping_is_one() -> None:
+    (example,) = blocks(CONFIGURATION, "toml")
+    read = read_mapping(example)
+    assert read != FieldMapping()
+    commented = re.findall(r"^# (\[.*|\w+ = .*)$", mapping.FILE.read_text(), re.MULTILINE)
+    assert read == read_mapping("\n".join(commented))
+
+
+def test_the_variables_of_the_local_stack_are_listed() -> None:
+    listed = {variable for variable, _ in table("The local stack")}
+    known = {*vendors.STRIPE_REQUIRED, *vendors.STRIPE_OPTIONAL, *vendors.SALESFORCE_REQUIRED}
+    assert listed == known | {"PORT", "SALESFORCE_WEBHOOK_SECRET"}
