@@ -1,0 +1,55 @@
+"""Failures of AWS calls in our own terms, for every adapter of an AWS service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError
+
+from orderphase.errors import ConfigurationError, ConflictError, OrderphaseError, TransientError, UnknownOutcomeError
+
+# What DynamoDB, SQS, Secrets Manager and the key service behind them call throttling. It is answered with 400.
+_THROTTLED = frozenset(
+    {
+        "KmsThrottled",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+
+@contextmanager
+def classified_errors(what: str) -> Iterator[None]:
+    """Turn botocore's exceptions into classified errors. `what` names the resource in the message."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as problem:
+        raise classified(problem, what) from problem
+
+
+def classified(problem: ClientError | BotoCoreError, what: str) -> OrderphaseError:
+    """The failure of a call to AWS. AWS: a 4xx that is not throttling does not go away by trying again."""
+    if isinstance(problem, ClientError):
+        code = problem.response["Error"]["Code"]
+        status = problem.response["ResponseMetadata"]["HTTPStatusCode"]
+        if code == "ConditionalCheckFailedException":
+            return ConflictError(f"{what}: another run was faster", code=code)
+        if status >= 500:  # noqa: PLR2004 (the class of HTTP's server errors)
+            return UnknownOutcomeError(f"{what}: AWS failed ({code})", code=code)
+        if code in _THROTTLED:
+            return TransientError(f"{what}: AWS asks to slow down ({code})", code=code)
+        return ConfigurationError(
+            f"{what}: AWS refused ({code}); check that it exists and that the function's role allows it", code=code
+        )
+    if isinstance(problem, EndpointConnectionError | ConnectTimeoutError):
+        return TransientError(f"{what}: no connection")
+    if isinstance(problem, HTTPClientError):
+        return UnknownOutcomeError(f"{what}: the connection broke or timed out")
+    return ConfigurationError(f"{what}: the AWS client cannot be used ({type(problem).__name__})")

@@ -1,0 +1,205 @@
+"""The connection to one Salesforce org: simple-salesforce, kept within bounds.
+
+What the library leaves open is settled here: a timeout on every call, one renewal of the session per call, `Decimal` numbers,
+the scheme of the instance URL, and errors classified by Salesforce's own error code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import requests
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSession
+
+from orderphase.errors import (
+    ConfigurationError,
+    ConflictError,
+    DataError,
+    OrderphaseError,
+    TransientError,
+    UnknownOutcomeError,
+)
+from orderphase.settings import SalesforceCredentials, endpoint
+from orderphase.transport import unanswered
+
+API_VERSION = "66.0"
+TIMEOUT = (3.05, 10.0)
+"""Seconds to connect and to wait for an answer; together well below a function's own 30."""
+
+_JWT_LIFETIME = timedelta(minutes=3)
+
+# Salesforce: status codes and error codes of the REST API. A cursor (query locator) expires after two days; then read again.
+_TRANSIENT = frozenset(
+    {"INVALID_QUERY_LOCATOR", "QUERY_TIMEOUT", "REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"}
+)
+_CONFLICT = frozenset({"DUPLICATE_VALUE"})
+_CONFIGURATION = frozenset(
+    {
+        "API_DISABLED_FOR_ORG",
+        "FORBIDDEN",
+        "INSUFFICIENT_ACCESS",
+        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        "INSUFFICIENT_ACCESS_OR_READONLY",
+        "INVALID_FIELD",
+        "INVALID_FIELD_FOR_INSERT_UPDATE",
+        "INVALID_ID_FIELD",
+        "INVALID_QUERY_FILTER_OPERATOR",
+        "INVALID_SESSION_ID",
+        "INVALID_TYPE",
+        "JSON_PARSER_ERROR",
+        "MALFORMED_ID",
+        "MALFORMED_QUERY",
+        "QUERY_TOO_COMPLICATED",
+    }
+)
+_ABOUT_RECORDS = (None, requests.codes.multiple_choices, requests.codes.bad_request, requests.codes.not_found)
+"""The statuses with which Salesforce refuses what a record holds. Any other 3xx or 4xx is about the request."""
+
+
+def classified(code: str | None, message: str, status: int | None = None) -> OrderphaseError:
+    """The error for Salesforce's `errorCode` (or `statusCode` of a collection's row); by HTTP status where there is none."""
+    if code in _TRANSIENT or status == requests.codes.too_many_requests:
+        return TransientError(message, code=code)
+    if code in _CONFLICT or status in (requests.codes.conflict, requests.codes.precondition_failed):
+        return ConflictError(message, code=code)
+    if status is not None and status >= requests.codes.internal_server_error:
+        return UnknownOutcomeError(message, code=code)
+    if code in _CONFIGURATION or status not in _ABOUT_RECORDS:
+        return ConfigurationError(message, code=code)
+    return DataError(message, code=code)
+
+
+class SalesforceClient:
+    """Calls the REST API of one org. `calls` counts the requests made, logins left out."""
+
+    def __init__(self, credentials: SalesforceCredentials, *, now: Callable[[], datetime]) -> None:
+        self._credentials = credentials
+        self._now = now
+        self._session = _TimedSession()
+        self._salesforce: Salesforce | None = None
+        self._org_id: str | None = None
+        self.calls = 0
+
+    @property
+    def org_id(self) -> str:
+        """The org's 18-character id, as its login names it."""
+        self._connected()
+        assert self._org_id is not None  # noqa: S101 (set by the login)
+        return self._org_id
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Make one request below `/services/data/vXX.0/`; `path` may also be a host-relative URL that Salesforce has given out.
+
+        Answers the decoded body, with every fraction as Decimal; None where there is none. Raises classified errors: an expired
+        session is renewed once, and the request made again as it was.
+        """
+        try:
+            return self._call(method, path, body)
+        except SalesforceExpiredSession:
+            self._salesforce = None
+        try:
+            return self._call(method, path, body)
+        except SalesforceExpiredSession as problem:
+            raise ConfigurationError("Salesforce refuses the session that it has just given out", code=_code(problem)) from None
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        salesforce = self._connected()
+        path = path.removeprefix(f"/services/data/v{API_VERSION}/")
+        self.calls += 1
+        try:
+            return salesforce.restful(path, None, method, json=body)
+        except SalesforceExpiredSession:
+            raise
+        except SalesforceError as problem:
+            raise classified(_code(problem), _message(problem), problem.status) from None
+        except requests.JSONDecodeError as problem:
+            raise UnknownOutcomeError("Salesforce's answer is not JSON", code=type(problem).__name__) from None
+        except requests.RequestException as problem:
+            raise unanswered(problem, "Salesforce") from None
+
+    def _connected(self) -> Salesforce:
+        if self._salesforce is None:
+            self._salesforce = self._login()
+        return self._salesforce
+
+    def _login(self) -> Salesforce:
+        login_url = self._credentials.login_url
+        try:
+            answer = self._session.post(f"{login_url}/services/oauth2/token", data=self._grant())
+        except requests.RequestException as problem:
+            raise unanswered(problem, "Salesforce's login") from None
+        if answer.status_code >= requests.codes.internal_server_error or answer.status_code == requests.codes.too_many_requests:
+            raise TransientError("Salesforce's login is not available now", code=str(answer.status_code))
+        try:
+            token = answer.json()
+            if not answer.ok:
+                reason = f"{token['error']} ({token.get('error_description', 'no description')})"
+                raise ConfigurationError(f"Salesforce's login refuses the credentials: {reason}", code=token["error"])
+            instance_url = endpoint(str(token["instance_url"]))
+            self._org_id = urlsplit(str(token["id"])).path.split("/")[2]
+            session_id = str(token["access_token"])
+        except (KeyError, IndexError, TypeError, ValueError) as problem:
+            reason = f"{type(problem).__name__}: {problem}"
+            raise ConfigurationError(f"Salesforce's login answers something that is not a token ({reason})") from None
+        salesforce = Salesforce(
+            instance_url=instance_url,
+            session_id=session_id,
+            session=self._session,
+            version=API_VERSION,
+            parse_float=Decimal,
+            object_pairs_hook=dict,
+        )
+        salesforce.base_url = f"{instance_url}/services/data/v{API_VERSION}/"  # the library would always write https
+        return salesforce
+
+    def _grant(self) -> dict[str, str]:
+        credentials = self._credentials
+        if credentials.private_key is None:
+            assert credentials.client_secret is not None  # noqa: S101 (checked with the settings)
+            return {
+                "grant_type": "client_credentials",
+                "client_id": credentials.client_id,
+                "client_secret": credentials.client_secret,
+            }
+        claims = {
+            "iss": credentials.client_id,
+            "sub": credentials.username,
+            "aud": credentials.login_url,
+            "exp": int((self._now() + _JWT_LIFETIME).timestamp()),
+        }
+        try:
+            assertion = jwt.encode(claims, credentials.private_key, algorithm="RS256")
+        except (ValueError, TypeError, jwt.InvalidKeyError):
+            raise ConfigurationError("SALESFORCE_PRIVATE_KEY is not an RSA private key in PEM form") from None
+        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+
+
+class _TimedSession(requests.Session):
+    """A session whose every request has a timeout, which the library does not pass, and goes to the host that it names."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", TIMEOUT)
+        # A redirected login would hand the credentials to another host.
+        kwargs.setdefault("allow_redirects", False)
+        return super().request(*args, **kwargs)
+
+
+def _first(problem: SalesforceError) -> Mapping[str, Any]:
+    content: Any = problem.content  # decoded JSON, which the library declares as bytes
+    first = content[0] if isinstance(content, list) and content else content
+    return first if isinstance(first, dict) else {}
+
+
+def _code(problem: SalesforceError) -> str | None:
+    return _first(problem).get("errorCode")
+
+
+def _message(problem: SalesforceError) -> str:
+    said = _first(problem).get("message")
+    return f"Salesforce refuses the request: {said}" if said else f"Salesforce answers with status {problem.status}"

@@ -1,0 +1,309 @@
+"""Reads a contract from Salesforce in one call, and writes back to it in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import batched
+from typing import Any
+from urllib.parse import quote
+
+from orderphase.domain.account import Account, Address
+from orderphase.domain.lines import Order
+from orderphase.domain.policies import Policies
+from orderphase.errors import ConfigurationError, DataError, OrderphaseError
+from orderphase.mapping import FieldMapping
+from orderphase.salesforce.client import API_VERSION, SalesforceClient, classified
+from orderphase.salesforce.snapshot import read_orders
+
+_ACTIVATED = "Activated"
+_COLLECTION_SIZE = 200
+"""Salesforce: a collection request takes 200 records."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """What an Order says about its own synchronisation."""
+
+    id: str
+    number: str
+    activated: bool
+    schedule_id: str | None
+    subscription_id: str | None
+    sync_status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContractState:
+    """One contract as Salesforce has it now: the order that was asked for, and every activated order with it.
+
+    id: the Contract's id; the order's own where it has no Contract. orders: activated ones only.
+    """
+
+    id: str
+    has_contract: bool
+    order: OrderState
+    account: Account | None
+    schedule_id: str | None
+    subscription_id: str | None
+    orders: tuple[Order, ...]
+    states: Mapping[str, OrderState]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """New values for fields of one record."""
+
+    object: str
+    id: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The records of one read; no order where it is gone."""
+
+    order: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[Mapping[str, Any]] = ()
+    prices: Sequence[Mapping[str, Any]] = ()
+
+
+class Contracts:
+    """The contracts of one org. An org without multiple currencies is recognised by its first answer."""
+
+    def __init__(self, client: SalesforceClient, mapping: FieldMapping, policies: Policies) -> None:
+        self._client = client
+        self._mapping = mapping
+        self._policies = policies
+        self._currencies = True
+
+    @property
+    def org_id(self) -> str:
+        """The org's 18-character id."""
+        return self._client.org_id
+
+    @property
+    def calls(self) -> int:
+        """How many requests were made so far."""
+        return self._client.calls
+
+    def read(self, order_id: str) -> ContractState:
+        """Read everything about the contract of one order: one request, more only beyond 2,000 lines.
+
+        Raises DataError with the code NOT_FOUND where the order is gone.
+        """
+        if not (order_id.isascii() and order_id.isalnum()):
+            raise DataError(f"{order_id!r} is not the id of an Order.")
+        try:
+            answers = self._ask(order_id)
+        except ConfigurationError as problem:
+            # An org with one currency knows no CurrencyIsoCode. If that was not it, the second answer says so.
+            if problem.code != "INVALID_FIELD" or not self._currencies:
+                raise
+            self._currencies = False
+            try:
+                answers = self._ask(order_id)
+            except ConfigurationError:
+                self._currencies = True
+                raise
+        if not answers.order:
+            raise DataError(f"Order {order_id} is not in Salesforce any more.", code="NOT_FOUND")
+        return self._state(answers)
+
+    def write_back(self, updates: Iterable[Update]) -> None:
+        """Write all updates, 200 records a request, each request all or nothing. Raises the first refusal, classified.
+
+        Salesforce: records of one type stand together, because it takes ten changes of type at most.
+        """
+        for batch in batched(sorted(updates, key=lambda update: update.object), _COLLECTION_SIZE, strict=False):
+            records = [{"attributes": {"type": update.object}, "Id": update.id, **update.fields} for update in batch]
+            results = self._call("PATCH", "composite/sobjects", {"allOrNone": True, "records": records})
+            for update, result in zip(batch, results, strict=True):
+                for error in result["errors"]:
+                    if error["statusCode"] != "ALL_OR_NONE_OPERATION_ROLLED_BACK":
+                        message = f"Salesforce refuses to write to {update.object} {update.id}: {error['message']}"
+                        raise classified(error["statusCode"], message)
+
+    def _ask(self, order_id: str) -> _Answers:
+        """One composite request. Where there is no Contract, Salesforce refuses the queries that name it; the others serve."""
+        contract = "@{order.records[0].ContractId}"
+        contract_lines = f"Order.ContractId = '{contract}' AND Order.StatusCode = '{_ACTIVATED}'"
+        queries = {
+            "order": f"SELECT {', '.join(self._order_fields())} FROM Order WHERE Id = '{order_id}'",  # noqa: S608 (SOQL)
+            "own_lines": self._lines(f"OrderId = '{order_id}'"),
+            "own_prices": self._prices(f"OrderId = '{order_id}'"),
+            "contract_lines": self._lines(contract_lines),
+            "contract_prices": self._prices(contract_lines),
+        }
+        answer = self._call(
+            "POST",
+            "composite",
+            {
+                "allOrNone": False,
+                "collateSubrequests": False,
+                "compositeRequest": [
+                    {
+                        "method": "GET",
+                        "referenceId": name,
+                        # A reference must stay readable, or Salesforce does not see it.
+                        "url": f"/services/data/v{API_VERSION}/query?q={quote(query, safe='@{}[].,()')}",
+                    }
+                    for name, query in queries.items()
+                ],
+            },
+        )
+        parts = {part["referenceId"]: part for part in answer["compositeResponse"]}
+        order = self._records(parts["order"])
+        if not order:
+            return _Answers()
+        scope = "contract" if order[0]["ContractId"] else "own"
+        return _Answers(order[0], self._records(parts[f"{scope}_lines"]), self._records(parts[f"{scope}_prices"]))
+
+    def _records(self, part: Mapping[str, Any]) -> list[dict[str, Any]]:
+        body = part["body"]
+        if part["httpStatusCode"] >= 300:  # noqa: PLR2004 (an HTTP status)
+            message = f"Salesforce refuses to read: {body[0].get('message')}"
+            raise _not_about_data(classified(body[0].get("errorCode"), message, part["httpStatusCode"]))
+        records = list(body["records"])
+        while not body["done"]:
+            body = self._call("GET", body["nextRecordsUrl"])
+            records += body["records"]
+        return records
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return self._client.call(method, path, body)
+        except DataError as problem:
+            raise _not_about_data(problem) from None
+
+    def _order_columns(self) -> list[str]:
+        order = self._mapping.order
+        columns = [
+            "Id",
+            "OrderNumber",
+            "StatusCode",
+            order.effective_date,
+            order.end_date,
+            "ActivatedDate",
+            "IsReductionOrder",
+            order.collection_method,
+            order.days_until_due,
+            order.percent_off,
+            order.amount_off,
+            order.schedule_id,
+            order.subscription_id,
+            order.sync_status,
+        ]
+        return columns + (["CurrencyIsoCode"] if self._currencies else [])
+
+    def _order_fields(self) -> list[str]:
+        contract, account = self._mapping.contract, self._mapping.account
+        address = ("Street", "City", "State", "PostalCode", "Country")
+        parents = [
+            "ContractId",
+            f"Contract.{contract.schedule_id}",
+            f"Contract.{contract.subscription_id}",
+            *(f"Account.{name}" for name in ("Id", "Name", "Phone", "Description", account.customer_id)),
+            *(f"Account.{kind}{part}" for kind in ("Billing", "Shipping") for part in address),
+        ]
+        return _unique([*self._order_columns(), *parents])
+
+    def _lines(self, condition: str) -> str:
+        line = self._mapping.order_item
+        columns = [
+            "Id",
+            line.quantity,
+            "UnitPrice",
+            line.start_date,
+            line.end_date,
+            line.price_id,
+            line.percent_off,
+            line.amount_off,
+            "OriginalOrderItemId",
+            "Product2Id",
+            *(f"Order.{column}" for column in self._order_columns()),
+        ]
+        return f"SELECT {', '.join(_unique(columns))} FROM OrderItem WHERE {condition} ORDER BY Id"  # noqa: S608 (SOQL)
+
+    def _prices(self, condition: str) -> str:
+        entry, product = self._mapping.price_book_entry, self._mapping.product
+        columns = [
+            "Id",
+            "Product2Id",
+            "UnitPrice",
+            entry.price_id,
+            entry.interval,
+            entry.interval_count,
+            *(f"Product2.{column}" for column in ("Id", "Name", "Description", product.product_id)),
+            *(["CurrencyIsoCode"] if self._currencies else []),
+        ]
+        products = f"SELECT Product2Id FROM OrderItem WHERE {condition}"  # noqa: S608 (SOQL)
+        where = f"Pricebook2.IsStandard = true AND IsActive = true AND Product2Id IN ({products})"
+        return f"SELECT {', '.join(_unique(columns))} FROM PricebookEntry WHERE {where} ORDER BY Id"  # noqa: S608 (SOQL)
+
+    def _state(self, answers: _Answers) -> ContractState:
+        record = answers.order
+        contract = record["Contract"] if record["ContractId"] else None
+        names = self._mapping.contract if contract else self._mapping.order
+        holder = contract or record
+        entries = {(price["Product2Id"], price.get("CurrencyIsoCode")): price for price in answers.prices}
+        orders: dict[str, dict[str, Any]] = {}
+        for line in answers.lines:
+            order = orders.setdefault(line["Order"]["Id"], {**line["Order"], "OrderItems": []})
+            entry = entries.get((line["Product2Id"], order.get("CurrencyIsoCode")))
+            order["OrderItems"].append({**line, "PricebookEntry": entry})
+        activated = [order for order in orders.values() if order["StatusCode"] == _ACTIVATED]
+        return ContractState(
+            id=record["ContractId"] or record["Id"],
+            has_contract=contract is not None,
+            order=self._order_state(record),
+            account=self._account(record["Account"]),
+            schedule_id=holder[names.schedule_id] or None,
+            subscription_id=holder[names.subscription_id] or None,
+            orders=read_orders(activated, self._policies, self._mapping),
+            states={order["Id"]: self._order_state(order) for order in activated},
+        )
+
+    def _order_state(self, record: Mapping[str, Any]) -> OrderState:
+        names = self._mapping.order
+        return OrderState(
+            id=record["Id"],
+            number=record["OrderNumber"],
+            activated=record["StatusCode"] == _ACTIVATED,
+            schedule_id=record[names.schedule_id] or None,
+            subscription_id=record[names.subscription_id] or None,
+            sync_status=record[names.sync_status],
+        )
+
+    def _account(self, record: Mapping[str, Any] | None) -> Account | None:
+        if record is None:
+            return None
+        return Account(
+            id=record["Id"],
+            name=record["Name"],
+            phone=record["Phone"],
+            description=record["Description"],
+            billing=_address(record, "Billing"),
+            shipping=_address(record, "Shipping"),
+            customer_id=record[self._mapping.account.customer_id] or None,
+        )
+
+
+def _not_about_data(problem: OrderphaseError) -> OrderphaseError:
+    """A refusal of a whole call or of a query is not about a record: the API, a permission or the mapping is at fault."""
+    return ConfigurationError(problem.message, code=problem.code) if isinstance(problem, DataError) else problem
+
+
+def _address(record: Mapping[str, Any], kind: str) -> Address:
+    return Address(
+        street=record[f"{kind}Street"],
+        city=record[f"{kind}City"],
+        state=record[f"{kind}State"],
+        postal_code=record[f"{kind}PostalCode"],
+        country=record[f"{kind}Country"],
+    )
+
+
+def _unique(columns: Iterable[str]) -> list[str]:
+    """Each column once: Salesforce refuses a field that is selected twice, and a mapping may name one for two purposes."""
+    return list(dict.fromkeys(columns))

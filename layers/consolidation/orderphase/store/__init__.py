@@ -1,0 +1,1 @@
+"""DynamoDB: the contract lease with the intent ledger, and the sync log."""

@@ -1,0 +1,126 @@
+"""The connection to one Stripe account: the official client, kept within bounds, with classified errors."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import requests
+import stripe
+
+from orderphase.errors import (
+    ConfigurationError,
+    ConflictError,
+    DataError,
+    OrderphaseError,
+    TransientError,
+    UnknownOutcomeError,
+)
+from orderphase.settings import StripeCredentials
+from orderphase.transport import unanswered
+
+API_VERSION: Literal["2026-10-28.endive"] = "2026-10-28.endive"
+TIMEOUT = (3.05, 8.0)
+"""Seconds to connect and to wait for an answer; with one repetition still below a function's own 30."""
+
+REPLAYED_REFUSAL = "replayed_refusal"
+REPLAYED_FAILURE = "replayed_failure"
+REUSED_KEY = "idempotency_error"
+"""Error codes where an idempotency key is used up: Stripe answers a refusal or a 5xx again that it has stored under the key, or
+the key was used with other parameters. After a refusal nothing exists; after the others something may."""
+
+_BUSY = ("lock_timeout", "rate_limit", "idempotency_key_in_use")
+_OURS = ("parameter_unknown", "parameter_missing", "parameters_exclusive", "parameter_invalid_empty")
+_KEYS = 20
+_PATIENCE = 3
+"""So many times a request is made while Stripe is busy (429), pausing in between."""
+
+
+class StripeConnection:
+    """Calls the API of one account. `calls` counts the requests made, not what the client repeats by itself."""
+
+    def __init__(
+        self, credentials: StripeCredentials, *, repetitions: int = 1, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        stripe.enable_telemetry = False
+        self.calls = 0
+        self._pause = pause
+        self._client = stripe.StripeClient(
+            credentials.api_key,
+            base_addresses={"api": credentials.api_base},
+            stripe_version=API_VERSION,
+            max_network_retries=repetitions,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT),
+        )
+        self.api = self._client.v1
+
+    def call[**Params, Answer](self, request: Callable[Params, Answer], *args: Params.args, **kwargs: Params.kwargs) -> Answer:
+        """Make one request of the client's, again while Stripe is too busy for it. Raises classified errors.
+
+        Stripe: a 429 was not executed; the client repeats connection errors and 5xx by itself, with the same idempotency key.
+        """
+        for attempt in range(_PATIENCE):
+            self.calls += 1
+            try:
+                with classified_errors():
+                    return request(*args, **kwargs)
+            except TransientError as problem:
+                if problem.code not in _BUSY or attempt == _PATIENCE - 1:
+                    raise
+                self._pause(2**attempt * random.uniform(0.25, 0.5))  # noqa: S311 (jitter is no secret)
+        raise AssertionError("unreachable")
+
+    def create[Params, Answer](
+        self, request: Callable[[Params, Any], Answer], params: Params, key: str, *, looked: bool = False
+    ) -> Answer:
+        """Create something once: the request is made under `key`, or under the first of `key:2`, `key:3`… that is not used up.
+
+        A stored refusal is passed over by itself. What was stored with an unknown outcome is raised, and passed over only where
+        the caller has `looked` and found nothing. So a later run takes the same way, and comes to the same key.
+        """
+        passed = {REPLAYED_REFUSAL, REPLAYED_FAILURE, REUSED_KEY} if looked else {REPLAYED_REFUSAL}
+        for number in range(1, _KEYS + 1):
+            try:
+                return self.call(request, params, {"idempotency_key": key if number == 1 else f"{key}:{number}"})
+            except OrderphaseError as problem:
+                if problem.code not in passed:
+                    raise
+        raise TransientError(f"{_KEYS} idempotency keys are used up; Stripe forgets them within a day", code="keys_used_up")
+
+
+@contextmanager
+def classified_errors() -> Iterator[None]:
+    """Turn the client's exceptions into classified errors, by status and code."""
+    try:
+        yield
+    except stripe.APIConnectionError as problem:
+        cause = problem.__cause__
+        if not isinstance(cause, requests.RequestException):
+            raise  # no trouble with the network, but with the client
+        raise unanswered(cause, "Stripe") from None
+    except stripe.StripeError as problem:
+        raise _classified(problem) from None
+
+
+def _classified(problem: stripe.StripeError) -> OrderphaseError:
+    # The client keeps the code of some kinds of errors only; the body has it always.
+    status, code = problem.http_status or 0, problem.code or getattr(problem.error, "code", None)
+    replayed = str((problem.headers or {}).get("Idempotent-Replayed", "")).lower() == "true"
+    message = f"Stripe refuses the request: {problem.user_message or problem}"
+    if isinstance(problem, stripe.IdempotencyError):
+        return ConflictError(message, code=REUSED_KEY)
+    if isinstance(problem, stripe.AuthenticationError | stripe.PermissionError):
+        return ConfigurationError(message, code=code or type(problem).__name__)
+    if isinstance(problem, stripe.RateLimitError) or code in _BUSY:
+        return TransientError(message, code=code if code in _BUSY else "rate_limit")
+    if status >= requests.codes.internal_server_error or status < requests.codes.bad_request:
+        # A success that cannot be read is among them.
+        return UnknownOutcomeError(f"Stripe answers with status {status}", code=REPLAYED_FAILURE if replayed else str(status))
+    if status in (requests.codes.conflict, requests.codes.failed_dependency):
+        return TransientError(message, code=code or str(status))
+    if code in _OURS:
+        return ConfigurationError(message, code=code)
+    return DataError(message, code=REPLAYED_REFUSAL if replayed else code)

@@ -1,0 +1,63 @@
+"""A Stripe account over HTTP, with the clock standing still."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from orderphase.settings import StripeCredentials
+from orderphase.stripe.account import StripeAccount
+from orderphase.stripe.client import StripeConnection
+from sandbox.clock import Clock
+from sandbox.serving import Server
+from sandbox.stripe_emulator import StripeEmulator, parameters
+from tests.flows.world import ACCOUNT, KEY, NOW
+
+
+class Checked(StripeConnection):
+    """Refuses what Stripe would refuse, in Python's types: an unknown parameter, None, a number that is text."""
+
+    def call[**Params, Answer](self, request: Callable[Params, Answer], *args: Params.args, **kwargs: Params.kwargs) -> Answer:
+        method: Any = request
+        words = re.findall("[A-Z][a-z]+", type(method.__self__).__name__.removesuffix("Service"))
+        operation = f"{'_'.join(words).lower()}s.{method.__name__}"
+        parameters.check(operation, next((argument for argument in args if isinstance(argument, dict)), {}))
+        return super().call(request, *args, **kwargs)
+
+
+@dataclass
+class Stripe:
+    """An account of the emulator, and connections to it. `pauses` are the waits that they asked for."""
+
+    clock: Clock
+    emulator: StripeEmulator
+    url: str
+    pauses: list[float] = field(default_factory=list)
+
+    def connection(self, *, key: str = KEY, repetitions: int = 0) -> StripeConnection:
+        return connect(self.url, self.pauses, key=key, repetitions=repetitions)
+
+    def account(self) -> StripeAccount:
+        """The account through a new connection whose every request is checked against the SDK's types before it leaves."""
+        secret = StripeCredentials.model_validate({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": self.url})
+        return StripeAccount(Checked(secret, repetitions=0, pause=self.pauses.append))
+
+    def objects(self, kind: str) -> list[dict[str, Any]]:
+        return self.emulator.objects(ACCOUNT, kind)
+
+
+def connect(url: str, pauses: list[float], *, key: str = KEY, repetitions: int = 0) -> StripeConnection:
+    secret = StripeCredentials.model_validate({"STRIPE_API_KEY": key, "STRIPE_API_BASE": url})
+    return StripeConnection(secret, repetitions=repetitions, pause=pauses.append)
+
+
+@contextmanager
+def served(now: datetime = NOW) -> Iterator[Stripe]:
+    clock = Clock(now, frozen=True)
+    emulator = StripeEmulator(clock, {KEY: ACCOUNT})
+    with Server(emulator) as server:
+        yield Stripe(clock, emulator, server.url)

@@ -1,0 +1,392 @@
+"""What is found or created in a Stripe account, each exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from orderphase.domain.account import Account, Address
+from orderphase.domain.catalogue import PriceBookEntry, Product
+from orderphase.domain.lines import Discount
+from orderphase.domain.planning import Coupon
+from orderphase.errors import DataError, OrderphaseError, UnknownOutcomeError
+from orderphase.stripe.account import (
+    Schedule,
+    StripeAccount,
+    customer_params,
+    is_price_of,
+    lookup_key,
+    price_params,
+    product_of,
+)
+from sandbox.serving import Response, Server
+from sandbox.stripe_emulator import parameters
+from tests.flows.world import ACCOUNT, ORG
+from tests.scripted import Scripted
+from tests.stripe.stripe_account import Stripe, connect
+
+ACME = Account("001000000000001AAA", "Acme GmbH")
+PRODUCT = Product("01t000000000001AAA", "Widget", "A thing")
+OTHER_ORG = "00D000000000002EAA"
+
+
+def entry(number: int = 1, price: str = "10", **fields: Any) -> PriceBookEntry:
+    values = {"product": PRODUCT, "unit_price": Decimal(price), "currency": "USD", "interval_unit": "month", **fields}
+    return PriceBookEntry(f"01u{number:012d}AAA", **values)
+
+
+def delete(stripe: Stripe, kind: str, object_id: str) -> None:
+    """Delete in Stripe, as a person does there."""
+    connection = stripe.connection()
+    connection.call(getattr(connection.api, kind).delete, object_id)
+
+
+class TestCustomers:
+    def test_created_once_and_found_again(self, stripe: Stripe) -> None:
+        created = stripe.account().ensure_customer(ACME, org_id=ORG)
+        assert stripe.account().ensure_customer(ACME, org_id=ORG) == created
+        stripe.clock.advance(timedelta(days=2))
+        assert stripe.account().ensure_customer(ACME, org_id=ORG) == created
+        (customer,) = stripe.objects("customer")
+        assert customer["metadata"] == {"salesforce_org_id": ORG, "salesforce_account_id": ACME.id}
+
+    def test_another_account_or_org_has_its_own(self, stripe: Stripe) -> None:
+        account = stripe.account()
+        ids = {
+            account.ensure_customer(ACME, org_id=ORG),
+            account.ensure_customer(ACME, org_id=OTHER_ORG),
+            account.ensure_customer(replace(ACME, id="001000000000002AAA"), org_id=ORG),
+        }
+        assert len(ids) == 3
+        assert account.find_customer("001000000000003AAA", org_id=ORG) is None
+
+    def test_while_the_search_lags_the_key_finds_it(self, stripe: Stripe) -> None:
+        stripe.emulator.lag_search(timedelta(hours=1))
+        assert stripe.account().ensure_customer(ACME, org_id=ORG) == stripe.account().ensure_customer(ACME, org_id=ORG)
+        assert len(stripe.objects("customer")) == 1
+
+    def test_an_account_that_changes_while_the_search_lags(self, stripe: Stripe) -> None:
+        stripe.emulator.lag_search(timedelta(hours=1))
+        created = stripe.account().ensure_customer(ACME, org_id=ORG)
+        stripe.clock.advance(timedelta(minutes=1))
+        assert stripe.account().ensure_customer(replace(ACME, name="Acme AG"), org_id=ORG) == created
+        assert len(stripe.objects("customer")) == 1
+
+    def test_it_is_found_behind_many_newer_ones(self, stripe: Stripe) -> None:
+        stripe.emulator.lag_search(timedelta(hours=1))
+        created = stripe.account().ensure_customer(ACME, org_id=ORG)
+        connection = stripe.connection()
+        for number in range(100):
+            connection.call(connection.api.customers.create, {"name": f"Customer {number}"})
+        assert stripe.account().ensure_customer(replace(ACME, name="Acme AG"), org_id=ORG) == created
+
+    def test_a_failure_that_stripe_has_stored_after_creating(self, stripe: Stripe) -> None:
+        stripe.emulator.lag_search(timedelta(hours=1))
+        stripe.emulator.inject("stored", error="500", method="POST")
+        with pytest.raises(UnknownOutcomeError):
+            stripe.account().ensure_customer(ACME, org_id=ORG)
+        (customer,) = stripe.objects("customer")
+        assert stripe.account().ensure_customer(ACME, org_id=ORG) == customer["id"]
+
+    def test_a_failure_that_stripe_has_stored_without_creating(self, stripe: Stripe) -> None:
+        stripe.emulator.inject("stored", error="500", method="POST")
+        with pytest.raises(UnknownOutcomeError):
+            stripe.account().ensure_customer(ACME, org_id=ORG)
+        delete(stripe, "customers", stripe.objects("customer")[0]["id"])
+        created = stripe.account().ensure_customer(ACME, org_id=ORG)
+        stripe.emulator.lag_search(timedelta(hours=1))
+        assert stripe.account().ensure_customer(ACME, org_id=ORG) == created
+
+    def test_looking_past_the_search_ends_with_the_customers_of_a_day(self, stripe: Stripe) -> None:
+        connection = stripe.connection()
+        for number in range(120):
+            connection.call(connection.api.customers.create, {"name": f"Old {number}"})
+        stripe.clock.advance(timedelta(days=2))
+        stripe.emulator.inject("stored", error="500", method="POST")
+        with pytest.raises(UnknownOutcomeError):
+            stripe.account().ensure_customer(ACME, org_id=ORG)
+        delete(stripe, "customers", stripe.objects("customer")[-1]["id"])
+        connection.call(connection.api.customers.create, {"name": "New"})
+
+        stripe.account().ensure_customer(ACME, org_id=ORG)
+
+        assert len(stripe.emulator.calls(r"GET /v1/customers\?")) == 1
+
+    @pytest.mark.parametrize("fault", [{"kind": "refuse", "error": "500"}, {"kind": "lost_before"}, {"kind": "lost_after"}])
+    def test_after_a_failure_there_is_one(self, stripe: Stripe, fault: dict[str, Any]) -> None:
+        stripe.emulator.inject(method="POST", **fault)
+        with pytest.raises(UnknownOutcomeError):
+            stripe.account().ensure_customer(ACME, org_id=ORG)
+        stripe.account().ensure_customer(ACME, org_id=ORG)
+        assert len(stripe.objects("customer")) == 1
+
+
+class TestCustomerParams:
+    def test_everything(self) -> None:
+        billing = Address("Hauptstr. 1\r\nHinterhaus\n3. Stock", "Berlin", "BE", "10115", "de")
+        account = Account("001A", "Acme GmbH", "+49 30 1", "A customer", billing, Address(city="Bonn"))
+        assert customer_params(account, org_id=ORG) == {
+            "name": "Acme GmbH",
+            "phone": "+49 30 1",
+            "description": "A customer",
+            "address": {
+                "line1": "Hauptstr. 1",
+                "line2": "Hinterhaus, 3. Stock",
+                "city": "Berlin",
+                "state": "BE",
+                "postal_code": "10115",
+                "country": "DE",
+            },
+            "shipping": {"name": "Acme GmbH", "phone": "+49 30 1", "address": {"city": "Bonn"}},
+            "metadata": {"salesforce_org_id": ORG, "salesforce_account_id": "001A"},
+        }
+
+    def test_as_little_as_a_name(self) -> None:
+        assert customer_params(ACME, org_id=ORG).keys() == {"name", "metadata"}
+
+    @pytest.mark.parametrize("country", ["Germany", "D", "DEU", "12", "  ", "ДЕ", None])
+    def test_a_country_that_is_no_code_is_left_out(self, country: str | None) -> None:
+        account = replace(ACME, billing=Address(country=country), shipping=Address(country=country))
+        assert customer_params(account, org_id=ORG).keys() == {"name", "metadata"}
+
+    @pytest.mark.parametrize("blank", ["", " ", "\n", " \r\n "])
+    def test_blanks_are_left_out(self, blank: str) -> None:
+        address = Address(blank, blank, blank, blank, blank)
+        account = Account("001A", "Acme", blank, blank, address, address)
+        assert customer_params(account, org_id=ORG).keys() == {"name", "metadata"}
+
+    def test_blank_lines_of_a_street_do_not_count(self) -> None:
+        account = replace(ACME, billing=Address("\n  Hauptstr. 1 \n\n Hinterhaus\n"))
+        assert customer_params(account, org_id=ORG)["address"] == {"line1": "Hauptstr. 1", "line2": "Hinterhaus"}
+
+    @pytest.mark.parametrize("address", [Address(), Address(country="Germany"), Address("1", "B", "C", "2", "US")])
+    @pytest.mark.parametrize("name", ["Acme", " ", None])
+    def test_stripe_takes_whatever_comes_of_it(self, name: str | None, address: Address) -> None:
+        account = Account("001A", name, "1", "x", address, address)
+        parameters.check("customers.create", customer_params(account, org_id=ORG))
+
+
+class TestProducts:
+    def test_created_once(self, stripe: Stripe) -> None:
+        expected = f"orderphase_{ORG}_{PRODUCT.id}"
+        for _ in range(2):
+            assert stripe.account().ensure_product(PRODUCT, org_id=ORG) == expected
+        (product,) = stripe.objects("product")
+        assert (product["id"], product["name"], product["description"]) == (expected, "Widget", "A thing")
+        assert product["metadata"] == {"salesforce_org_id": ORG, "salesforce_product_id": PRODUCT.id}
+
+    def test_without_description(self, stripe: Stripe) -> None:
+        stripe.account().ensure_product(replace(PRODUCT, description=None), org_id=ORG)
+        assert stripe.objects("product")[0]["description"] is None
+
+    def test_a_failure_is_no_existence(self, stripe: Stripe) -> None:
+        for error in ("402", "500", "lost"):
+            kind: Any = "lost_before" if error == "lost" else "refuse"
+            stripe.emulator.inject(kind, error="500" if error == "lost" else error)
+            with pytest.raises(OrderphaseError):
+                stripe.account().ensure_product(PRODUCT, org_id=ORG)
+        assert stripe.objects("product") == []
+
+
+class TestPrices:
+    def test_many_are_looked_up_ten_at_a_time(self, stripe: Stripe) -> None:
+        account = stripe.account()
+        product = account.ensure_product(PRODUCT, org_id=ORG)
+        entries = [entry(number) for number in range(1, 13)]
+        created = {one.id: account.create_price(one, product, currency="USD", org_id=ORG) for one in entries}
+        calls = account.calls
+        found = account.find_prices([*entries, entry(99)], org_id=ORG)
+        assert account.calls == calls + 2
+        assert {name: price.id for name, price in found.items()} == created
+        assert account.find_prices(entries, org_id=OTHER_ORG) == {}
+        assert account.find_prices([], org_id=ORG) == {}
+
+    def test_a_price_says_what_it_is_of(self, stripe: Stripe) -> None:
+        account = stripe.account()
+        product = account.ensure_product(PRODUCT, org_id=ORG)
+        created = account.create_price(entry(interval_count=Decimal(3)), product, currency="USD", org_id=ORG)
+        (price,) = stripe.objects("price")
+        assert (price["id"], price["product"], price["currency"], price["unit_amount"]) == (created, product, "usd", 1000)
+        assert (price["recurring"]["interval"], price["recurring"]["interval_count"]) == ("month", 3)
+        assert price["lookup_key"] == lookup_key(entry(), org_id=ORG)
+        assert price["metadata"] == {"salesforce_org_id": ORG, "salesforce_pricebook_entry_id": entry().id}
+        assert product_of(account.find_prices([entry()], org_id=ORG)[entry().id]) == product
+
+    def test_created_once_whatever_stripe_has_stored(self, stripe: Stripe) -> None:
+        product = stripe.account().ensure_product(PRODUCT, org_id=ORG)
+        stripe.emulator.inject("lost_after", method="POST")
+        with pytest.raises(UnknownOutcomeError):
+            stripe.account().create_price(entry(), product, currency="USD", org_id=ORG)
+        created = stripe.account().create_price(entry(), product, currency="USD", org_id=ORG)
+        assert [price["id"] for price in stripe.objects("price")] == [created]
+
+    def test_a_stored_failure_does_not_stick(self, stripe: Stripe) -> None:
+        """`find_prices` has found nothing: whatever the failure has made does not carry the key."""
+        account = stripe.account()
+        product = account.ensure_product(PRODUCT, org_id=ORG)
+        stripe.emulator.inject("stored", error="500", method="POST")
+        with pytest.raises(UnknownOutcomeError):
+            account.create_price(entry(), product, currency="USD", org_id=ORG)
+        connection = stripe.connection()
+        connection.call(connection.api.prices.update, stripe.objects("price")[0]["id"], {"active": False})
+        assert account.find_prices([entry()], org_id=ORG) == {}
+        created = account.create_price(entry(), product, currency="USD", org_id=ORG)
+        assert account.find_prices([entry()], org_id=ORG)[entry().id].id == created
+
+    def test_a_new_amount_takes_the_lookup_key(self, stripe: Stripe) -> None:
+        account = stripe.account()
+        product = account.ensure_product(PRODUCT, org_id=ORG)
+        first = account.create_price(entry(price="10"), product, currency="USD", org_id=ORG)
+        second = account.create_price(entry(price="12"), product, currency="USD", org_id=ORG)
+        assert first != second
+        assert account.find_prices([entry()], org_id=ORG)[entry().id].id == second
+        assert [price["lookup_key"] is None for price in stripe.objects("price")] == [True, False]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"price": "10.01"},
+            {"interval_unit": "year"},
+            {"interval_count": Decimal(2)},
+            {"product": replace(PRODUCT, product_id="prod_other")},
+        ],
+    )
+    def test_content_tells_whether_a_price_fits(self, stripe: Stripe, other: dict[str, Any]) -> None:
+        account = stripe.account()
+        product = account.ensure_product(PRODUCT, org_id=ORG)
+        account.create_price(entry(), product, currency="USD", org_id=ORG)
+        price = account.find_prices([entry()], org_id=ORG)[entry().id]
+        assert is_price_of(price, entry(price="10.00"), currency="USD")
+        assert is_price_of(price, entry(product=replace(PRODUCT, product_id=product)), currency="usd")
+        assert not is_price_of(price, entry(**other), currency="USD")
+        assert not is_price_of(price, entry(), currency="EUR")
+
+    @pytest.mark.parametrize(
+        ("price", "currency", "wire", "unit_amount"),
+        [
+            ("10", "USD", "1000", 1000),
+            ("0", "USD", "0", 0),
+            ("1800.77777778", "USD", "180077.777778", None),
+            ("0.00000001", "USD", "0.000001", None),
+            ("500", "JPY", "500", 500),
+            ("0.00000001", "JPY", "0.00000001", None),
+            ("1.234", "KWD", "1234", 1234),
+            ("5", "ISK", "500", 500),
+            ("5", "UGX", "500", 500),
+            ("0.00000000000012", "KWD", "0.00000000012", None),
+            ("0.01000000000001", "USD", "1.000000000001", None),
+            ("10.000000000000000000", "USD", "1000", 1000),
+            ("1.5E+7", "USD", "1500000000", 1_500_000_000),
+        ],
+    )
+    def test_amounts_on_the_wire(self, stripe: Stripe, price: str, currency: str, wire: str, unit_amount: int | None) -> None:
+        one = entry(price=price, currency=currency)
+        service = Scripted(lambda _: Response(body={"id": "price_1", "object": "price"}))
+        with Server(service) as server:
+            StripeAccount(connect(server.url, [])).create_price(one, "prod_1", currency=currency, org_id=ORG)
+        (request,) = service.requests
+        assert parse_qs(request.body.decode())["unit_amount_decimal"] == [wire]
+
+        account = stripe.account()
+        account.create_price(one, account.ensure_product(PRODUCT, org_id=ORG), currency=currency, org_id=ORG)
+        (made,) = stripe.objects("price")
+        assert (made["currency"], made["unit_amount"]) == (currency.lower(), unit_amount)
+        assert is_price_of(account.find_prices([one], org_id=ORG)[one.id], one, currency=currency)
+
+    def test_the_same_amount_in_other_digits_is_the_same_request(self) -> None:
+        amounts = {
+            str(price_params(entry(price=text), "prod_1", currency="USD", org_id=ORG)["unit_amount_decimal"])
+            for text in ("10", "10.0", "10.000", "1E+1")
+        }
+        assert amounts == {"1000"}
+
+    @pytest.mark.parametrize("missing", [{"interval_unit": None}, {"unit_price": None}])
+    def test_an_entry_that_cannot_be_billed_is_a_bug(self, missing: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="cannot be billed"):
+            price_params(replace(entry(), **missing), "prod_1", currency="USD", org_id=ORG)
+
+
+class TestCoupons:
+    COUPON = Coupon("orderphase_1", Discount(percent_off=Decimal("12.5")), "USD")
+
+    def test_created_once(self, stripe: Stripe) -> None:
+        for _ in range(2):
+            stripe.account().ensure_coupon(self.COUPON, {"salesforce_contract_id": "800"})
+        (coupon,) = stripe.objects("coupon")
+        assert (coupon["id"], coupon["percent_off"], coupon["max_redemptions"]) == ("orderphase_1", 12.5, 1)
+        assert (coupon["duration"], coupon["metadata"]) == ("forever", {"salesforce_contract_id": "800"})
+
+    def test_an_amount_is_in_the_contracts_currency(self, stripe: Stripe) -> None:
+        stripe.account().ensure_coupon(Coupon("orderphase_1", Discount(amount_off=Decimal("5.5")), "EUR"), {})
+        (coupon,) = stripe.objects("coupon")
+        assert (coupon["amount_off"], coupon["currency"], coupon["name"]) == (550, "eur", "5.50 EUR off")
+
+    def test_a_refusal_is_no_existence(self, stripe: Stripe) -> None:
+        stripe.emulator.inject("refuse", error="402")
+        with pytest.raises(DataError):
+            stripe.account().ensure_coupon(self.COUPON, {})
+        assert stripe.objects("coupon") == []
+
+
+class TestSchedules:
+    def params(self, stripe: Stripe, customer: str, **metadata: str) -> dict[str, Any]:
+        account = stripe.account()
+        found = account.find_prices([entry()], org_id=ORG)
+        if not found:
+            account.create_price(entry(), account.ensure_product(PRODUCT, org_id=ORG), currency="USD", org_id=ORG)
+            found = account.find_prices([entry()], org_id=ORG)
+        phase = {"items": [{"price": found[entry().id].id}], "duration": {"interval": "year", "interval_count": 1}}
+        return {"customer": customer, "start_date": "now", "phases": [phase], "metadata": metadata}
+
+    def test_the_same_key_makes_one(self, stripe: Stripe) -> None:
+        params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))
+        first, again = (stripe.account().create_schedule(params, key="schedule:1") for _ in range(2))
+        (schedule,) = stripe.objects("subscription_schedule")
+        assert first == again == Schedule(schedule["id"], schedule["subscription"])
+
+    def test_one_that_has_not_started_has_no_subscription(self, stripe: Stripe) -> None:
+        params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))
+        start = stripe.clock.timestamp() + 3600
+        assert stripe.account().create_schedule(params | {"start_date": start}, key="1").subscription_id is None
+
+    def test_it_is_found_by_its_metadata_behind_many_others(self, stripe: Stripe) -> None:
+        account = stripe.account()
+        customer = account.ensure_customer(ACME, org_id=ORG)
+        identity = {"salesforce_org_id": ORG, "salesforce_contract_id": "800A"}
+        wanted = account.create_schedule(self.params(stripe, customer, **identity, more="1"), key="wanted")
+        other = self.params(stripe, customer, **identity | {"salesforce_contract_id": "800B"})
+        for number in range(100):
+            account.create_schedule(other, key=f"other {number}")
+        calls = account.calls
+        assert account.find_schedule(identity, customer=customer) == wanted
+        assert account.calls == calls + 2
+        assert account.find_schedule(identity | {"salesforce_org_id": OTHER_ORG}, customer=customer) is None
+        stranger = account.ensure_customer(replace(ACME, id="001000000000002AAA"), org_id=ORG)
+        assert account.find_schedule(identity, customer=stranger) is None
+
+    @pytest.mark.parametrize("end", ["cancel", "release"])
+    def test_one_that_has_ended_is_not_found(self, stripe: Stripe, end: str) -> None:
+        account, connection = stripe.account(), stripe.connection()
+        customer = account.ensure_customer(ACME, org_id=ORG)
+        identity = {"salesforce_contract_id": "800A"}
+        made = account.create_schedule(self.params(stripe, customer, **identity), key="1")
+        assert account.find_schedule(identity, customer=customer) == made
+        connection.call(getattr(connection.api.subscription_schedules, end), made.id)
+        assert account.find_schedule(identity, customer=customer) is None
+
+    def test_looked_passes_over_what_is_stored(self, stripe: Stripe) -> None:
+        params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))
+        stripe.account().create_schedule(params, key="1")
+        other = params | {"end_behavior": "cancel"}
+        with pytest.raises(OrderphaseError):
+            stripe.account().create_schedule(other, key="1")
+        stripe.account().create_schedule(other, key="1", looked=True)
+        assert [one["end_behavior"] for one in stripe.emulator.objects(ACCOUNT, "subscription_schedule")] == [
+            "release",
+            "cancel",
+        ]
