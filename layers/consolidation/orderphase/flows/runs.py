@@ -1,0 +1,69 @@
+"""What a run of a flow has come to, and how it gets into the sync log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orderphase.domain.findings import Finding
+from orderphase.errors import OrderphaseError
+from orderphase.salesforce.contracts import Contracts
+from orderphase.store.sync_log import Entry, Outcome, SyncLog
+from orderphase.stripe.account import Schedule, StripeAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run has come to; `error` is the classified error that made it so, where there was one."""
+
+    outcome: Outcome
+    message: str
+    contract_id: str
+    findings: Sequence[Finding] = ()
+    schedule: Schedule | None = None
+    error: OrderphaseError | None = None
+
+
+class Runs:
+    """Runs flows, and keeps the sync log: one entry per run, whatever it comes to. `now` gives the time in UTC."""
+
+    def __init__(self, log: SyncLog, contracts: Contracts, stripe: StripeAccount, now: Callable[[], datetime]) -> None:
+        self._log = log
+        self._contracts = contracts
+        self._stripe = stripe
+        self._now = now
+
+    def run(self, flow: str, run_id: str, order_id: str, event_id: str, work: Callable[[], Report]) -> Report:
+        """Do `work` and log its report. A classified error is logged as an interruption and raised again."""
+        started = self._now()
+        salesforce, stripe = self._contracts.calls, self._stripe.calls
+        interruption: OrderphaseError | None = None
+        try:
+            report = work()
+        except OrderphaseError as problem:
+            interruption = problem
+            report = Report("interrupted", problem.message, order_id, error=problem)
+        self._log.add(
+            Entry(
+                contract_id=report.contract_id,
+                order_id=order_id,
+                event_id=event_id,
+                run_id=run_id,
+                flow=flow,
+                outcome=report.outcome,
+                message=report.message,
+                started_at=started,
+                finished_at=self._now(),
+                findings=report.findings,
+                error=report.error.kind if report.error else None,
+                error_code=report.error.code if report.error else None,
+                schedule_id=report.schedule.id if report.schedule else None,
+                subscription_id=report.schedule.subscription_id if report.schedule else None,
+                salesforce_calls=self._contracts.calls - salesforce,
+                stripe_calls=self._stripe.calls - stripe,
+            )
+        )
+        if interruption is not None:
+            raise interruption
+        return report

@@ -1,0 +1,63 @@
+"""The order activation function as it is deployed: its environment, its secrets and tables, and both vendors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import boto3
+import pytest
+
+from orderphase import bootstrap
+from tests.flows.world import KEY, World, world
+
+ENVIRONMENT = {
+    "ORDERPHASE_SALESFORCE_SECRET": "salesforce",
+    "ORDERPHASE_STRIPE_SECRET": "stripe",
+    "ORDERPHASE_CONTRACT_TABLE": "contracts",
+    "ORDERPHASE_SYNC_LOG_TABLE": "sync_log",
+    "ORDERPHASE_CURRENCY": "USD",
+    "ORDERPHASE_QUANTITY_CONFLICT": "error",
+    "ORDERPHASE_END_DATES": "exclusive",
+    "ORDERPHASE_TIME_ZONE": "UTC",
+    "ORDERPHASE_PRORATION_BEHAVIOR": "create_prorations",
+    "ORDERPHASE_BILLING_MODE": "flexible",
+    "ORDERPHASE_BILLING_CYCLE_ANCHOR": "automatic",
+    "ORDERPHASE_BACKDATING": "from_now",
+}
+
+
+def store(name: str, value: str | bytes | dict[str, str]) -> None:
+    """Set a secret to a text, to bytes, or to an object in JSON."""
+    manager = boto3.client("secretsmanager")
+    if name not in {secret["Name"] for secret in manager.list_secrets()["SecretList"]}:
+        manager.create_secret(Name=name)
+    if isinstance(value, bytes):
+        manager.put_secret_value(SecretId=name, SecretBinary=value)
+    else:
+        manager.put_secret_value(SecretId=name, SecretString=json.dumps(value) if isinstance(value, dict) else value)
+
+
+def salesforce_secret(here: World) -> dict[str, str]:
+    names = ("SALESFORCE_LOGIN_URL", "SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET")
+    return dict(zip(names, (here.salesforce_url, "client", "secret"), strict=True))
+
+
+def stripe_secret(here: World, key: str = KEY) -> dict[str, str]:
+    return {"STRIPE_API_KEY": key, "STRIPE_API_BASE": here.stripe_url}
+
+
+@contextmanager
+def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world whose time the function shares, with its secrets in Secrets Manager."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "-", "AWS_SECRET_ACCESS_KEY": "-", "AWS_DEFAULT_REGION": "eu-west-1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with world() as here:
+        monkeypatch.setattr(bootstrap, "_now", here.clock.now)
+        store("salesforce", salesforce_secret(here))
+        store("stripe", stripe_secret(here))
+        yield here

@@ -1,0 +1,236 @@
+"""The function behind the queue: which messages come again, what is logged, and what is counted."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.order_activation import app
+from orderphase.errors import UnknownOutcomeError
+from orderphase.store.contracts import ContractTable
+from tests.flows.world import ORG, World
+from tests.functions.deployed import deployed, store, stripe_secret
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = json.loads((ROOT / "events" / "order_activation.json").read_text())
+NAME, PHONE, STREET = "Geheim & Partner", "+49 30 555 0199", "Geheimweg 7"
+
+
+class Context:
+    function_name = "order-activation"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:order-activation:live"
+    aws_request_id = "invocation-1"
+
+
+class Stage:
+    """The deployed function: `take` gives it messages, `lines` and `counted` tell what came of it."""
+
+    def __init__(self, here: World, logs: io.StringIO, capture: pytest.CaptureFixture[str]) -> None:
+        self.here, self._logs, self._capture = here, logs, capture
+
+    def take(self, *messages: dict[str, Any]) -> list[str]:
+        """Answers the ids of the messages that are to come again."""
+        context: Any = Context()
+        answer = app.handler({"Records": list(messages)}, context)
+        assert answer.keys() == {"batchItemFailures"}
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def sold(self, **fields: Any) -> tuple[str, str]:
+        """An activated order and its contract."""
+        account = self.here.account(Name=NAME, Phone=PHONE, BillingStreet=STREET)
+        contract = self.here.contract(account)
+        line = {"PricebookEntryId": self.here.entry(), "EndDate": "2027-12-01"}
+        return self.here.order(account, contract, line, **fields), contract
+
+    def status(self, order: str) -> str | None:
+        found: str | None = self.here.record("Order", order)["Stripe_Sync_Status__c"]
+        return found
+
+    @property
+    def text(self) -> str:
+        return self._logs.getvalue()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def counted(self) -> dict[str, float]:
+        """The metrics since the last time."""
+        found: dict[str, float] = {}
+        for blob in map(json.loads, self._capture.readouterr().out.splitlines()):
+            for metric in blob["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+                found[metric["Name"]] = found.get(metric["Name"], 0) + sum(blob[metric["Name"]])
+        return found
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
+    logs = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", logs)
+    monkeypatch.setattr(app.metrics.provider, "namespace", "Orderphase")
+    monkeypatch.setattr(app.metrics.provider, "service", "order_activation")
+    with deployed(monkeypatch) as here:
+        app.flow.cache_clear()
+        yield Stage(here, logs, capsys)
+        app.flow.cache_clear()
+
+
+def message(order: str, group: str, *, number: int = 1, correlation: str | None = "request-1", **event: Any) -> dict[str, Any]:
+    """An SQS message about an order; its id is made of the order and the number."""
+    body = {"type": "order.activated", "org_id": ORG, "record_id": order, "occurred_at": "2026-11-20T10:00:00Z", "data": {}}
+    record = json.loads(json.dumps(SAMPLE["Records"][0]))
+    record["messageId"] = f"{order}-{number}"
+    record["body"] = json.dumps(body | {"id": f"event-{order}-{number}"} | event)
+    record["attributes"]["MessageGroupId"] = group
+    record["messageAttributes"] = {}
+    if correlation:
+        record["messageAttributes"]["correlation_id"] = {"stringValue": correlation, "dataType": "String"}
+    return dict(record)
+
+
+def test_an_order_goes_through(stage: Stage) -> None:
+    order, contract = stage.sold()
+    assert stage.take(message(order, contract)) == []
+    assert stage.status(order) == "Synced"
+    assert stage.counted() == {"Synced": 1}
+    (line,) = stage.lines()
+    assert (line["level"], line["message"], line["contract_id"], line["findings"]) == ("INFO", "synced", contract, [])
+    assert (line["event_id"], line["order_id"]) == (f"event-{order}-1", order)
+    assert (line["correlation_id"], line["message_id"]) == ("request-1", f"{order}-1")
+    assert line["function_request_id"] == "invocation-1"
+
+
+def test_the_sample_message_is_understood(stage: Stage) -> None:
+    assert stage.take(*SAMPLE["Records"]) == []
+    (line,) = stage.lines()
+    assert line["message"] == "skipped", "it comes from another org"
+    assert line["correlation_id"] == "5f0d8a3c-2b7e-4f19-9c46-d1e8a7b3f025"
+
+
+def test_a_message_without_a_correlation_id(stage: Stage) -> None:
+    order, contract = stage.sold()
+    assert stage.take(message(order, contract, correlation=None)) == []
+    assert stage.lines()[0].get("correlation_id") is None
+
+
+def test_what_the_customer_must_correct_is_consumed(stage: Stage) -> None:
+    order, contract = stage.sold(Stripe_Collection_Method__c="send_invoice")
+    assert stage.take(message(order, contract)) == []
+    assert stage.status(order) == "Failed"
+    assert stage.counted() == {"Failed": 1}
+    (line,) = stage.lines()
+    assert (line["message"], line["findings"]) == ("failed", ["missing_days_until_due"])
+
+
+def test_one_contract_that_fails_holds_up_no_other(stage: Stage) -> None:
+    stuck, contract = stage.sold()
+    others = [stage.sold() for _ in range(2)]
+    lease = ContractTable(stage.here.dynamodb, "contracts").acquire(contract, "another run", stage.here.clock.now())
+
+    again = stage.take(
+        message(*others[0]),
+        message(stuck, contract, number=1),
+        message(*others[1]),
+        message(stuck, contract, number=2),
+    )
+
+    assert again == [f"{stuck}-1", f"{stuck}-2"]
+    assert [stage.status(order) for order, _ in others] == ["Synced", "Synced"]
+    assert stage.status(stuck) is None
+    assert stage.counted() == {"Synced": 2, "Interrupted_conflict": 1}
+    interrupted = [line for line in stage.lines() if line["message"] == "interrupted"]
+    assert [(line["order_id"], line["error"], line["level"]) for line in interrupted] == [(stuck, "conflict", "WARNING")]
+
+    ContractTable(stage.here.dynamodb, "contracts").release(lease, stage.here.clock.now())
+    stage.here.clock.advance(timedelta(minutes=3))
+    assert stage.take(message(stuck, contract, number=1), message(stuck, contract, number=2)) == []
+    assert stage.status(stuck) == "Synced"
+    assert stage.counted() == {"Synced": 1, "Unchanged": 1}
+
+
+def test_a_batch_that_fails_altogether_is_no_error_of_the_function(stage: Stage) -> None:
+    order, contract = stage.sold()
+    stage.here.salesforce.inject("refuse", error="503", path="/composite")
+    assert stage.take(message(order, contract)) == [f"{order}-1"]
+    assert stage.counted() == {"Interrupted_unknown_outcome": 1}
+
+
+def test_a_key_that_was_replaced_is_fetched_anew(stage: Stage) -> None:
+    order, contract = stage.sold()
+    store("stripe", stripe_secret(stage.here, "sk_test_of_yesterday"))
+    assert stage.take(message(order, contract)) == [f"{order}-1"]
+    (line,) = stage.lines()
+    assert (line["level"], line["error"], line["order_id"]) == ("ERROR", "configuration", order)
+    assert line["reason"].startswith("Stripe refuses the request: Invalid API Key provided: sk_test_****")
+    assert "of_yesterday" not in stage.text
+
+    store("stripe", stripe_secret(stage.here))
+    stage.here.clock.advance(timedelta(minutes=3))
+    assert stage.take(message(order, contract)) == []
+    assert stage.status(order) == "Synced"
+
+
+def test_a_function_that_is_not_set_up_says_what_is_missing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    order, contract = stage.sold()
+    monkeypatch.delenv("ORDERPHASE_STRIPE_SECRET")
+    assert stage.take(message(order, contract)) == [f"{order}-1"]
+    (line,) = stage.lines()
+    assert (line["error"], line["reason"]) == ("configuration", "environment: ORDERPHASE_STRIPE_SECRET: is missing")
+    assert stage.counted() == {"Interrupted_configuration": 1}
+
+    monkeypatch.setenv("ORDERPHASE_STRIPE_SECRET", "stripe")
+    assert stage.take(message(order, contract)) == []
+
+
+def test_a_bug_fails_loudly_and_tells_no_record(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    order, contract = stage.sold()
+
+    class Flow:
+        def run(self, *_: str, **__: str) -> None:
+            raise KeyError(NAME)
+
+    flow: Any = Flow()
+    monkeypatch.setattr(app, "order_activation", lambda _: flow)
+    assert stage.take(message(order, contract)) == [f"{order}-1"]
+    (line,) = stage.lines()
+    assert (line["level"], line["error"], line["error_code"]) == ("ERROR", "bug", "KeyError")
+    assert line["order_id"] == order
+    assert line["stack"][-1].startswith("test_order_activation_function.py:")
+    assert line["stack"][-1].endswith(" run")
+    assert NAME not in stage.text
+    assert stage.counted() == {"Interrupted_bug": 1}
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"id": "event-1"}'])
+def test_a_message_that_is_no_event(stage: Stage, body: str) -> None:
+    order, contract = stage.sold()
+    strange = message("800000000000009AAA", "another") | {"body": body}
+    assert stage.take(message(order, contract), strange) == ["800000000000009AAA-1"]
+    first, second = stage.lines()
+    assert first["order_id"] == order
+    assert (second["message"], second["error"], second["message_id"]) == ("interrupted", "data", "800000000000009AAA-1")
+    assert second.get("order_id") is None, "it is not the order of the message before"
+    assert stage.counted() == {"Synced": 1, "Interrupted_data": 1}
+
+
+def test_no_log_line_tells_a_person_or_a_secret(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, nameless, refused, lost = (stage.sold() for _ in range(4))
+    stage.here.hide_name(stage.here.record("Order", nameless[0])["AccountId"])
+    stage.here.salesforce.refuse_writes(refused[0], error="FIELD_CUSTOM_VALIDATION_EXCEPTION", times=2)
+    stage.take(message(*good), message(*nameless), message(*refused))
+
+    def unanswered(*_: object, **__: object) -> None:
+        raise UnknownOutcomeError(f"Stripe did not answer about {NAME}", code="ReadTimeout")
+
+    monkeypatch.setattr(type(app.flow()._stripe), "create_schedule", unanswered)
+    stage.take(message(*lost))
+
+    assert [line["message"] for line in stage.lines()] == ["synced", "failed", "failed", "interrupted"]
+    for hidden in (NAME, PHONE, "555 0199", STREET, "Geheim", "sk_test", "secret"):
+        assert hidden not in stage.text

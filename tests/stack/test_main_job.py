@@ -1,0 +1,161 @@
+"""The main job on the deployed stack: an order is activated in the org, and everything else follows by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+import requests
+from boto3.dynamodb.types import TypeDeserializer
+
+from orderphase.ingress.signature import sign
+from sandbox.stack import STRIPE_ACCOUNT, LocalStack
+from tests.org import Org
+
+DEADLINE = 60.0
+"""Seconds until something must have happened; a cold start on a busy machine takes a few."""
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for another process to bring something about."""
+    end, pause = time.monotonic() + DEADLINE, Event()
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen within {DEADLINE:.0f} s")
+        pause.wait(0.05)
+    return found
+
+
+class Company(Org):
+    """The org beside the deployed stack."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        assert stack.salesforce is not None
+        assert stack.stripe is not None
+        super().__init__(stack.salesforce)
+        self.stack, self.stripe = stack, stack.stripe
+        self.today = datetime.now(UTC).date()
+
+    def sell(self, account: str, *entries: str, **fields: Any) -> str:
+        """An order for a year from today, activated."""
+        contract = self.contract(account, start=self.today.isoformat())
+        end = (self.today + timedelta(days=365)).isoformat()
+        lines = [{"PricebookEntryId": entry, "EndDate": end} for entry in entries]
+        return self.order(account, contract, *lines, EffectiveDate=self.today.isoformat(), **fields)
+
+    def synced(self, order: str) -> dict[str, Any]:
+        """The order once its run is over."""
+        until(lambda: self.record("Order", order)["Stripe_Sync_Status__c"], f"the synchronisation of order {order}")
+        self.stack.settle(DEADLINE)
+        return self.record("Order", order)
+
+    def schedules(self, contract: str) -> list[dict[str, Any]]:
+        found = self.stripe.objects(STRIPE_ACCOUNT, "subscription_schedule")
+        return [schedule for schedule in found if schedule["metadata"].get("salesforce_contract_id") == contract]
+
+    def runs(self, order: str) -> list[dict[str, Any]]:
+        """The sync log of an order, read by its index."""
+        answer = self.stack.aws("dynamodb").query(
+            TableName=self.stack.outputs["SyncLogTableName"],
+            IndexName="by_order",
+            KeyConditionExpression="order_id = :order",
+            ExpressionAttributeValues={":order": {"S": order}},
+        )
+        read = TypeDeserializer().deserialize
+        return [{name: read(value) for name, value in item.items()} for item in answer["Items"]]
+
+    def send(self, order: str, event_id: str) -> None:
+        """An event as the org would send it."""
+        body = json.dumps(
+            {
+                "id": event_id,
+                "type": "order.activated",
+                "org_id": self.salesforce.org_id,
+                "record_id": order,
+                "occurred_at": datetime.now(UTC).isoformat(),
+                "data": {"contract_id": self.record("Order", order)["ContractId"]},
+            }
+        ).encode()
+        signature = sign(self.stack.webhook_secret, body, datetime.now(UTC))
+        headers = {"Content-Type": "application/json", "X-Orderphase-Signature": signature}
+        requests.post(f"{self.stack.url}/salesforce/events", body, headers=headers, timeout=60).raise_for_status()
+
+
+@pytest.fixture
+def company(stack: LocalStack) -> Company:
+    return Company(stack)
+
+
+def test_an_activated_order_becomes_a_schedule(company: Company) -> None:
+    account = company.account(Phone="+49 30 555 0199", BillingStreet="Geheimweg 7", BillingCity="Berlin")
+    order = company.sell(account, company.entry(10), company.entry(20))
+
+    record = company.synced(order)
+
+    assert record["Stripe_Sync_Status__c"] == "Synced"
+    (schedule,) = company.schedules(record["ContractId"])
+    assert record["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+    assert record["Stripe_Subscription_Id__c"] == schedule["subscription"]
+    contract = company.record("Contract", record["ContractId"])
+    assert contract["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+    (run,) = company.runs(order)
+    assert (run["outcome"], run["schedule_id"]) == ("synced", schedule["id"])
+
+
+def test_the_same_event_again_changes_nothing(company: Company) -> None:
+    order = company.sell(company.account(), company.entry())
+    record = company.synced(order)
+    writes = company.stripe.writes()
+
+    company.send(order, f"{order}-again")
+    until(lambda: len(company.runs(order)) == 2, "the second run")
+    company.stack.settle(DEADLINE)
+
+    assert company.stripe.writes() == writes
+    assert len(company.schedules(record["ContractId"])) == 1
+    assert [run["outcome"] for run in company.runs(order)] == ["synced", "unchanged"]
+
+
+def test_a_faulty_order_is_refused_with_all_its_findings(company: Company) -> None:
+    account, entry = company.account(), company.entry(interval=None)
+    writes = company.stripe.writes()
+    order = company.sell(account, entry, Stripe_Discount_Percent_Off__c=10, Stripe_Discount_Amount_Off__c=5)
+
+    record = company.synced(order)
+
+    assert record["Stripe_Sync_Status__c"] == "Failed"
+    (run,) = company.runs(order)
+    assert {finding["code"] for finding in run["findings"]} == {"missing_interval", "discount_conflict"}
+    for finding in run["findings"]:
+        assert finding["message"] in record["Stripe_Sync_Message__c"]
+    assert company.stripe.writes() == writes
+
+
+def test_many_orders_at_once_each_get_their_own_schedule(company: Company) -> None:
+    account, entry = company.account(), company.entry()
+    orders = [company.sell(account, entry) for _ in range(8)]
+    for order in orders:
+        assert company.synced(order)["Stripe_Sync_Status__c"] == "Synced"
+    contracts = [company.record("Order", order)["ContractId"] for order in orders]
+    assert [len(company.schedules(contract)) for contract in contracts] == [1] * 8
+    customers = company.stripe.objects(STRIPE_ACCOUNT, "customer")
+    assert len([customer for customer in customers if customer["metadata"]["salesforce_account_id"] == account]) == 1
+
+
+def test_no_log_line_names_a_person_or_a_secret(company: Company) -> None:
+    """After everything that the tests before it have made the functions log."""
+    account = company.account(Name="Geheim & Partner", Phone="+49 30 555 0199", BillingStreet="Geheimweg 7")
+    company.synced(company.sell(account, company.entry()))
+    held = [secret.items() for secret in company.stack.secrets.values()]
+    hidden = [value for values in held for name, value in values if value and name.endswith(("SECRET", "PREVIOUS", "KEY"))]
+    hidden += ["Geheim", "555 0199"]
+    for function in ("salesforce_webhook", "order_activation"):
+        lines = company.stack.function_logs(function)
+        assert lines
+        for line in lines:
+            assert not [text for text in hidden if text in line]
