@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orderphase.errors import ConflictError
+from orderphase.errors import ConflictError, UnknownOutcomeError
 from orderphase.mapping import FieldMapping
 from sandbox.salesforce_emulator.schema import Field
 from tests.flows.world import ACCOUNT, NOW, ORG, World, world
@@ -299,17 +299,77 @@ class TestMoreOrders:
         assert here.stripe.writes() == writes
         assert here.schedules() == [schedule]
 
-    def test_a_cleared_schedule_id_starts_anew(self, here: World) -> None:
+    def test_a_later_order_changes_nothing_about_an_earlier_one(self, here: World) -> None:
+        """The first order's event comes again when a change order, even a faulty one, is there: it is still Synced."""
+        account = here.account()
+        contract = here.contract(account)
+        first = here.order(account, contract, line(here.entry()))
+        here.run(first)
+        record = here.record("Order", first)
+        here.order(account, contract, line(here.entry(), Quantity=1.5))
+        assert here.run(first).outcome == "unchanged"
+        assert here.record("Order", first) == record
+
+    def test_an_order_that_came_while_a_run_was_cut_off_is_no_part_of_its_schedule(self, here: World) -> None:
+        account = here.account()
+        contract = here.contract(account)
+        first = here.order(account, contract, line(here.entry()))
+        here.stripe.inject("lost_after", method="POST", path="/v1/subscription_schedules")
+        with pytest.raises(UnknownOutcomeError):
+            here.run(first)
+        second = here.order(account, contract, line(here.entry(), "2027-05-01"))
+
+        assert here.run(first).outcome == "synced"
+        assert here.run(second).outcome == "failed"
+
+        (schedule,) = here.schedules()
+        assert here.record("Order", first)["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+        assert here.record("Order", first)["Stripe_Sync_Status__c"] == "Synced"
+        assert here.record("Order", second)["Stripe_Subscription_Schedule_Id__c"] is None
+        assert here.record("Order", second)["Stripe_Sync_Status__c"] == "Failed"
+
+    def test_an_order_changed_after_its_schedule_was_made_is_refused(self, here: World) -> None:
+        account, entry = here.account(), here.entry()
+        order = here.order(account, here.contract(account), line(entry))
+        here.run(order)
+        writes = here.stripe.writes()
+        (item,) = lines_of(here, order)
+        here.salesforce.update("OrderItem", item, {"Quantity": 5})
+
+        report = here.run(order)
+
+        assert [finding.code for finding in report.findings] == ["schedule_exists"]
+        assert here.record("Order", order)["Stripe_Sync_Status__c"] == "Failed"
+        assert here.stripe.writes() == writes
+
+    def test_a_cleared_schedule_id_is_found_again_while_the_schedule_lives(self, here: World) -> None:
         account = here.account()
         contract = here.contract(account)
         order = here.order(account, contract, line(here.entry()))
         here.run(order)
+        (schedule,) = here.schedules()
         for kind, record in (("Order", order), ("Contract", contract)):
             here.salesforce.update(kind, record, {"Stripe_Subscription_Schedule_Id__c": None})
 
         assert here.run(order).outcome == "synced"
 
-        assert len(here.schedules()) == 2
+        assert here.schedules() == [schedule]
+        assert here.record("Contract", contract)["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+        assert here.record("Order", order)["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+
+    def test_a_cancelled_schedule_whose_id_is_cleared_makes_room_for_a_new_one(self, here: World) -> None:
+        account = here.account()
+        contract = here.contract(account)
+        order = here.order(account, contract, line(here.entry()))
+        here.run(order)
+        (schedule,) = here.schedules()
+        here.post_to_stripe(f"/v1/subscription_schedules/{schedule['id']}/cancel")
+        for kind, record in (("Order", order), ("Contract", contract)):
+            here.salesforce.update(kind, record, {"Stripe_Subscription_Schedule_Id__c": None})
+
+        assert here.run(order).outcome == "synced"
+
+        assert [one["status"] for one in here.schedules()] == ["canceled", "not_started"]
         assert here.ledger(contract)["intent"]["generation"] == 2
 
 

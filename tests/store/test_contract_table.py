@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, 250_000, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-INTENT = Intent(3, "f" * 64, "intended", "cus_1", "sub_sched_1", "sub_1")
+ORDERS = frozenset({"801A", "801B"})
+INTENT = Intent(3, "f" * 64, ORDERS, "intended", "cus_1", "sub_sched_1", "sub_1")
 
 
 @pytest.fixture
@@ -110,9 +111,9 @@ class TestLedger:
         "intent",
         [
             INTENT,
-            Intent(1, "a"),
-            Intent(2, "b", "applied", schedule_id="sub_sched_1"),
-            Intent(10**6, "c", "recorded", "cus_1", "sub_sched_1", None),
+            Intent(1, "a", ORDERS),
+            Intent(2, "b", ORDERS, "applied", schedule_id="sub_sched_1"),
+            Intent(10**6, "c", ORDERS, "recorded", "cus_1", "sub_sched_1", None),
         ],
     )
     @pytest.mark.parametrize("by", ["intend", "release"])
@@ -150,15 +151,16 @@ class TestLedger:
 
 class TestNextIntent:
     def test_the_first(self) -> None:
-        assert next_intent(None, "a") == Intent(1, "a")
+        assert next_intent(None, "a", ORDERS) == Intent(1, "a", ORDERS)
 
     def test_the_same_again_as_long_as_nothing_is_known_of_it(self) -> None:
-        last = Intent(4, "a", "intended", "cus_1")
-        assert next_intent(last, "a") == last
+        last = Intent(4, "a", frozenset({"801A"}), "intended", "cus_1")
+        assert next_intent(last, "a", ORDERS) == replace(last, orders=ORDERS)
 
     @pytest.mark.parametrize(("state", "meaning"), [("intended", "b"), ("applied", "a"), ("recorded", "a"), ("recorded", "b")])
     def test_anything_else_is_a_new_one(self, state: IntentState, meaning: str) -> None:
-        assert next_intent(Intent(4, "a", state, "cus_1", "sub_sched_1"), meaning) == Intent(5, meaning)
+        last = Intent(4, "a", frozenset({"801A"}), state, "cus_1", "sub_sched_1")
+        assert next_intent(last, meaning, ORDERS) == Intent(5, meaning, ORDERS)
 
 
 @pytest.mark.parametrize(

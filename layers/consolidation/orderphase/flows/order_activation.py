@@ -17,7 +17,7 @@ from typing import Any
 from orderphase.domain.account import account_findings
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import Finding, as_text, finding, has_errors, in_order
-from orderphase.domain.lines import describe_order
+from orderphase.domain.lines import Order, describe_order
 from orderphase.domain.phases import Consolidation
 from orderphase.domain.planning import Plan, fingerprint, plan_creation
 from orderphase.domain.policies import Policies
@@ -120,48 +120,58 @@ class OrderActivation:
             self._table.release(lease, self._now(), hold.intent)
 
     def _apply(self, state: ContractState, hold: _Hold) -> Report:
-        consolidated = consolidate(state.orders, self._policies)
         order = next((order for order in state.orders if order.id == state.order.id), None)
         if order is None:
             raise ConflictError(f"Order {state.order.number} has changed while it was read")
-        findings = in_order([*consolidated.findings, *account_findings(state.account, order)])
-        schedule = None if has_errors(findings) else self._existing(state, hold.intent)
-        if schedule is not None:
-            return self._confirm(state, schedule, consolidated, hold)
+        if schedule := self._existing(state, hold.intent):
+            return self._confirm(state, order, schedule, hold)
+        consolidated = consolidate(state.orders, self._policies)
         plan = plan_creation(consolidated, currency=self._currency, now=self._now(), policies=self._policies)
-        findings = in_order({*findings, *plan.findings})
+        findings = in_order([*plan.findings, *account_findings(state.account, order)])
         if has_errors(findings):
             return self._refuse(state, findings)
         return self._create(state, plan, consolidated, hold)
 
     def _existing(self, state: ContractState, intent: Intent | None) -> Schedule | None:
-        """The schedule that the contract has: as Salesforce knows, as the ledger knows, or left by a run that was cut off."""
+        """The schedule that the contract has: as Salesforce knows, as the ledger knows, or as Stripe does.
+
+        Stripe is asked only after an earlier intent: a run may have been cut off, or the id cleared while the schedule lives.
+        """
         if state.schedule_id:
             return Schedule(state.schedule_id, state.subscription_id)
-        if intent is None or intent.state == "recorded":
+        if intent is None:
             return None
-        if intent.schedule_id:
+        if intent.state == "applied" and intent.schedule_id:
             return Schedule(intent.schedule_id, intent.subscription_id)
         customer = intent.customer_id or (state.account and state.account.customer_id)
         return self._stripe.find_schedule(self._identity(state), customer=customer) if customer else None
 
-    def _confirm(self, state: ContractState, schedule: Schedule, consolidated: Consolidation, hold: _Hold) -> Report:
-        """The contract has a schedule. It is ours and means the same, or the change is refused."""
-        catalogue = self._catalogue.prices(state.orders, org_id=self._contracts.org_id, create=False)
+    def _confirm(self, state: ContractState, order: Order, schedule: Schedule, hold: _Hold) -> Report:
+        """The contract has a schedule. It is ours, bills this order, and still means the same; or the change is refused.
+
+        Orders that came after it say nothing about it: they are refused when their own events come.
+        """
         intent = hold.intent
-        meaning = fingerprint(consolidated, prices=catalogue.prices, policies=self._policies)
-        if intent is None or intent.fingerprint != meaning or intent.schedule_id not in (None, schedule.id):
-            order = next(order for order in state.orders if order.id == state.order.id)
-            message = (
-                f"The contract of {describe_order(order)} has the schedule {schedule.id}, which does not bill what it asks for."
+        if intent is None or order.id not in intent.orders or intent.schedule_id not in (None, schedule.id):
+            return self._refuse_change(state, order, schedule, f"has the schedule {schedule.id} already, without this order")
+        billed = [order for order in state.orders if order.id in intent.orders]
+        consolidated = consolidate(billed, self._policies)
+        if consolidated.refused:
+            return self._refuse(state, consolidated.findings, schedule)
+        catalogue = self._catalogue.prices(billed, org_id=self._contracts.org_id, create=False)
+        if intent.fingerprint != fingerprint(consolidated, prices=catalogue.prices, policies=self._policies):
+            return self._refuse_change(
+                state, order, schedule, f"has the schedule {schedule.id}, made before its orders changed"
             )
-            lines = [line.id for line in order.lines]
-            refusal = finding("schedule_exists", message, lines=lines, orders=[order.id])
-            return self._refuse(state, in_order([*consolidated.findings, refusal]), schedule)
         updates = catalogue.updates
         if state.account and intent.customer_id and not state.account.customer_id:
             updates = [self._catalogue.customer_update(state.account, intent.customer_id), *updates]
         return self._record(state, schedule, updates, consolidated.findings, hold)
+
+    def _refuse_change(self, state: ContractState, order: Order, schedule: Schedule, why: str) -> Report:
+        lines = [line.id for line in order.lines]
+        message = f"The contract of {describe_order(order)} {why}."
+        return self._refuse(state, [finding("schedule_exists", message, lines=lines, orders=[order.id])], schedule)
 
     def _create(self, state: ContractState, plan: Plan, consolidated: Consolidation, hold: _Hold) -> Report:
         assert state.account is not None  # noqa: S101 (a missing account is a finding)
@@ -169,7 +179,7 @@ class OrderActivation:
         customer, updates = self._catalogue.customer(state.account, org_id=org_id)
         catalogue = self._catalogue.prices(state.orders, org_id=org_id, create=True)
         meaning = fingerprint(consolidated, prices=catalogue.prices, policies=self._policies)
-        intent = replace(next_intent(hold.intent, meaning), customer_id=customer)
+        intent = replace(next_intent(hold.intent, meaning, (order.id for order in state.orders)), customer_id=customer)
         self._table.intend(hold.lease, intent)
         hold.intent = intent
         metadata = self._identity(state) | {
@@ -201,7 +211,7 @@ class OrderActivation:
         assert hold.intent is not None  # noqa: S101 (there is no schedule without one)
         hold.intent = replace(hold.intent, state="applied", schedule_id=schedule.id, subscription_id=schedule.subscription_id)
         message = as_text(findings, limit=MESSAGE_LENGTH)
-        updates = [*updates, *self._ids(state, schedule, message)]
+        updates = [*updates, *self._ids(state, schedule, hold.intent, message)]
         if updates:
             self._contracts.write_back(updates)
         hold.intent = replace(hold.intent, state="recorded")
@@ -227,7 +237,7 @@ class OrderActivation:
         return Report("failed", message, contract_id, error=problem)
 
     def _skip(self, state: ContractState) -> Report:
-        message = f"Order {state.order.number} is not activated any more, so nothing was sent to Stripe."
+        message = f"Order {state.order.number} is not activated any more, so this event changed nothing in Stripe."
         if state.order.schedule_id:
             message += f" Its schedule {state.order.schedule_id} goes on unchanged."
         self._contracts.write_back([self._status(state.order.id, SKIPPED, message)])
@@ -238,13 +248,15 @@ class OrderActivation:
         kind = "contract" if state.has_contract else "order"
         return {"salesforce_org_id": self._contracts.org_id, f"salesforce_{kind}_id": state.id}
 
-    def _ids(self, state: ContractState, schedule: Schedule, message: str) -> Iterator[Update]:
-        """The updates that tell Contract and Orders of the schedule, where they do not know it yet."""
+    def _ids(self, state: ContractState, schedule: Schedule, intent: Intent, message: str) -> Iterator[Update]:
+        """The updates that tell the Contract and the Orders that are billed of the schedule, where they do not know it yet."""
         known = (state.schedule_id, state.subscription_id) == (schedule.id, schedule.subscription_id)
         if state.has_contract and not known:
             yield self._contract_ids(state, schedule)
         names = self._mapping.order
         for order in state.states.values():
+            if order.id not in intent.orders:
+                continue
             ids = (order.schedule_id, order.subscription_id)
             if ids == (schedule.id, schedule.subscription_id) and order.sync_status == SYNCED:
                 continue

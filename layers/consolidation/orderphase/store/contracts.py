@@ -7,7 +7,8 @@ expires.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,10 +32,12 @@ class Intent:
     generation: counts the intents of a contract; each has an idempotency key of its own.
     state: `intended`, nothing is known of Stripe yet; `applied`, the schedule exists; `recorded`, Salesforce knows it too.
     fingerprint: what the schedule means (`domain.planning.fingerprint`).
+    orders: ids of the orders that it bills.
     """
 
     generation: int
     fingerprint: str
+    orders: frozenset[str]
     state: IntentState = "intended"
     customer_id: str | None = None
     schedule_id: str | None = None
@@ -117,11 +120,11 @@ class ContractTable:
             )
 
 
-def next_intent(last: Intent | None, fingerprint: str) -> Intent:
+def next_intent(last: Intent | None, fingerprint: str, orders: Iterable[str]) -> Intent:
     """The intent of a run that finds nothing of an earlier one: the same one again if it means the same, else a new one."""
     if last is not None and last.state == "intended" and last.fingerprint == fingerprint:
-        return last
-    return Intent(generation=last.generation + 1 if last else 1, fingerprint=fingerprint)
+        return replace(last, orders=frozenset(orders))
+    return Intent(last.generation + 1 if last else 1, fingerprint, frozenset(orders))
 
 
 def _timestamp(moment: datetime) -> dict[str, str]:
@@ -131,7 +134,7 @@ def _timestamp(moment: datetime) -> dict[str, str]:
 def _item(intent: Intent) -> dict[str, Any]:
     texts = {name: getattr(intent, name) for name in _TEXTS}
     item = {name: {"S": value} for name, value in texts.items() if value}
-    return item | {"generation": {"N": str(intent.generation)}}
+    return item | {"generation": {"N": str(intent.generation)}, "orders": {"SS": sorted(intent.orders)}}
 
 
 def _intent(item: Any) -> Intent | None:
@@ -139,4 +142,4 @@ def _intent(item: Any) -> Intent | None:
         return None
     # By name: while a new version is being deployed, the other one's attributes may be there too.
     texts = {name: item[name]["S"] for name in _TEXTS if name in item}
-    return Intent(generation=int(item["generation"]["N"]), **texts)
+    return Intent(generation=int(item["generation"]["N"]), orders=frozenset(item["orders"]["SS"]), **texts)
