@@ -64,7 +64,8 @@ def state(here: World, order: str) -> dict[str, Any]:
     record = here.record("Order", order)
     contract, account = here.record("Contract", record["ContractId"]), here.record("Account", record["AccountId"])
     schedules, customers = here.schedules(), here.stripe.objects(ACCOUNT, "customer")
-    entries = here.salesforce.query("SELECT Stripe_Price_Id__c, Product2.Stripe_Product_Id__c FROM PricebookEntry")
+    found = here.salesforce.query("SELECT Stripe_Price_Id__c, Product2.Stripe_Product_Id__c FROM PricebookEntry")
+    entries = [entry for entry in found if entry["Stripe_Price_Id__c"] and entry["Product2"]["Stripe_Product_Id__c"]]
     return {
         "objects": {kind: len(here.stripe.objects(ACCOUNT, kind)) for kind in kinds},
         "phases": [
@@ -219,12 +220,14 @@ def test_a_write_back_that_salesforce_refuses(here: World) -> None:
     """The schedule exists; the order says what is wrong; the next run writes back and does nothing else."""
     order = prepared(here)
     contract = here.record("Order", order)["ContractId"]
-    here.salesforce.refuse_writes(contract, error="FIELD_CUSTOM_VALIDATION_EXCEPTION")
+    here.salesforce.refuse_writes(contract, error="FIELD_CUSTOM_VALIDATION_EXCEPTION", times=2)
 
     report = here.run(order)
 
     assert report.outcome == "failed"
     record = here.record("Order", order)
+    assert record["Stripe_Subscription_Schedule_Id__c"] == here.schedules()[0]["id"] == here.log_entries()[-1]["schedule_id"]
+    assert "exists in Stripe and bills" in record["Stripe_Sync_Message__c"]
     assert record["Stripe_Sync_Status__c"] == "Failed"
     assert "validation rule" in record["Stripe_Sync_Message__c"]
     assert contract in record["Stripe_Sync_Message__c"]
@@ -237,6 +240,58 @@ def test_a_write_back_that_salesforce_refuses(here: World) -> None:
     (schedule,) = here.schedules()
     assert here.record("Contract", contract)["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
     assert here.record("Order", order)["Stripe_Sync_Message__c"] is None
+
+
+def test_a_catalogue_record_that_salesforce_does_not_let_us_write(here: World) -> None:
+    """The ids reach the order and the contract all the same; the order says what could not be written."""
+    order = prepared(here)
+    entry = here.salesforce.query("SELECT Id FROM PricebookEntry LIMIT 1")[0]["Id"]
+    here.salesforce.refuse_writes(entry, error="FIELD_CUSTOM_VALIDATION_EXCEPTION")
+
+    assert here.run(order).outcome == "synced"
+
+    record, (schedule,) = here.record("Order", order), here.schedules()
+    assert record["Stripe_Sync_Status__c"] == "Synced"
+    assert record["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+    assert entry in record["Stripe_Sync_Message__c"]
+    assert here.record("Contract", record["ContractId"])["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+
+
+def test_an_order_deactivated_while_a_run_was_cut_off_names_the_schedule_that_was_made(here: World) -> None:
+    order = prepared(here)
+    here.stripe.inject("lost_after", method="POST", path="/v1/subscription_schedules")
+    with pytest.raises(UnknownOutcomeError):
+        here.run(order)
+    here.salesforce.update("Order", order, {"Status": "Draft"})
+
+    assert here.run(order).outcome == "skipped"
+
+    record, (schedule,) = here.record("Order", order), here.schedules()
+    assert schedule["id"] in record["Stripe_Sync_Message__c"]
+    assert here.record("Contract", record["ContractId"])["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+
+
+def test_a_warning_outlives_a_crash(here: World) -> None:
+    account = here.account()
+    details = {"PricebookEntryId": here.entry(), "ServiceDate": "2026-11-10", "EndDate": "2027-12-01"}
+    order = here.order(account, here.contract(account), details, EffectiveDate="2026-11-10")
+    here.stripe.inject("lost_after", method="POST", path="/v1/subscription_schedules")
+    with pytest.raises(UnknownOutcomeError):
+        here.run(order)
+    assert here.run(order).outcome == "synced"
+    assert "10 days" in here.record("Order", order)["Stripe_Sync_Message__c"]
+
+
+def test_a_bug_is_logged_without_what_it_says(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: Any) -> None:
+        raise IndexError("Acme GmbH")
+
+    monkeypatch.setattr(OrderActivation, "_apply", bug)
+    with pytest.raises(IndexError):
+        here.run(prepared(here))
+    entry = here.log_entries()[-1]
+    assert (entry["outcome"], entry["error_code"]) == ("interrupted", "IndexError")
+    assert "Acme" not in str(entry)
 
 
 def test_a_refusal_that_stripe_has_stored_does_not_stick(here: World) -> None:

@@ -373,6 +373,95 @@ class TestMoreOrders:
         assert here.ledger(contract)["intent"]["generation"] == 2
 
 
+class TestMoves:
+    def moved(self, here: World, order: str, **fields: Any) -> None:
+        """The order is taken back, changed, and activated again, as Salesforce allows."""
+        here.salesforce.update("Order", order, {"Status": "Draft"})
+        here.salesforce.update("Order", order, fields)
+        here.salesforce.update("Order", order, {"Status": "Activated"})
+
+    def test_an_order_moved_to_another_contract_is_not_billed_twice(self, here: World) -> None:
+        account = here.account()
+        order = here.order(account, here.contract(account), line(here.entry()))
+        here.run(order)
+        self.moved(here, order, ContractId=here.contract(account))
+
+        report = here.run(order)
+
+        assert [finding.code for finding in report.findings] == ["billed_elsewhere"]
+        (schedule,) = here.schedules()
+        assert here.record("Order", order)["Stripe_Sync_Status__c"] == "Failed"
+        assert schedule["id"] in here.record("Order", order)["Stripe_Sync_Message__c"]
+
+    def test_a_clone_that_carries_the_id_of_its_original_is_billed(self, here: World) -> None:
+        account, entry = here.account(), here.entry()
+        for contract in (None, here.contract(account)):
+            original = here.order(account, None, line(entry))
+            here.run(original)
+            stale = {"Stripe_Subscription_Schedule_Id__c": here.record("Order", original)["Stripe_Subscription_Schedule_Id__c"]}
+            clone = here.order(account, contract, line(entry), **stale)
+            assert here.run(clone).outcome == "synced"
+            assert here.record("Order", clone)["Stripe_Subscription_Schedule_Id__c"] == here.schedules()[-1]["id"]
+        assert len(here.schedules()) == 4
+
+    def test_an_order_moved_to_another_account_is_refused(self, here: World) -> None:
+        ours, theirs = here.account(), here.account(Name="Other Inc")
+        order = here.order(ours, None, line(here.entry()))
+        here.run(order)
+        self.moved(here, order, AccountId=theirs)
+
+        report = here.run(order)
+
+        assert [finding.code for finding in report.findings] == ["account_changed"]
+        assert here.record("Account", theirs)["Stripe_Customer_Id__c"] is None
+        assert len(here.schedules()) == 1
+
+    def test_what_changes_outside_an_order_leaves_it_synced(self, here: World) -> None:
+        account, entry = here.account(), here.entry(10)
+        order = here.order(account, here.contract(account), line(entry))
+        here.run(order)
+        here.salesforce.update("PricebookEntry", entry, {"UnitPrice": 12, "Stripe_Price_Id__c": "price_other"})
+        assert here.run(order, proration_behavior="none").outcome == "unchanged"
+        assert here.record("Order", order)["Stripe_Sync_Status__c"] == "Synced"
+
+    def test_a_released_schedule_whose_subscription_goes_on_is_not_made_again(self, here: World) -> None:
+        account = here.account()
+        contract = here.contract(account)
+        order = here.order(account, contract, line(here.entry(), "2026-11-20", None), EffectiveDate="2026-11-20")
+        here.run(order)
+        here.clock.advance(timedelta(days=400))
+        for kind, record in (("Order", order), ("Contract", contract)):
+            here.salesforce.update(kind, record, {"Stripe_Subscription_Schedule_Id__c": None})
+        assert here.run(order).outcome == "synced"
+        assert [schedule["status"] for schedule in here.schedules()] == ["released"]
+        assert len(here.stripe.objects(ACCOUNT, "subscription")) == 1
+
+
+class TestLinesThatAreNotBilled:
+    def test_a_line_without_quantity_needs_no_price(self) -> None:
+        with world(zero_quantity=True) as here:
+            account = here.account()
+            lines = line(here.entry()), line(here.entry(interval=None), Quantity=0)
+            assert here.run(here.order(account, here.contract(account), *lines)).outcome == "synced"
+            assert len(here.stripe.objects(ACCOUNT, "price")) == 1
+
+    def test_a_reduction_needs_no_price(self, here: World) -> None:
+        account = here.account()
+        contract, entry = here.contract(account), here.entry()
+        here.run(here.order(account, here.contract(account), line(entry)))
+        (price,) = here.stripe.objects(ACCOUNT, "price")
+        bare = here.entry(interval=None)
+        first = here.order(account, contract, line(bare, Quantity=3, Stripe_Price_Id__c=price["id"]))
+        (original,) = lines_of(here, first)
+        taken = line(bare, "2027-05-01", Quantity=-1, OriginalOrderItemId=original)
+        here.order(account, contract, taken, IsReductionOrder=True, OriginalOrderId=first)
+
+        assert here.run(first).outcome == "synced"
+
+        phases = here.schedules()[-1]["phases"]
+        assert [phase["items"][0]["quantity"] for phase in phases] == [3, 2]
+
+
 class TestRefusedData:
     def refused(self, here: World, order: str, *codes: str, **policies: Any) -> str:
         """The order is refused with exactly these findings, told on it, and Stripe is not even asked."""

@@ -316,20 +316,20 @@ class TestCoupons:
 
     def test_created_once(self, stripe: Stripe) -> None:
         for _ in range(2):
-            stripe.account().ensure_coupon(self.COUPON, {"salesforce_contract_id": "800"})
+            stripe.account().ensure_coupons([self.COUPON], {"salesforce_contract_id": "800"})
         (coupon,) = stripe.objects("coupon")
         assert (coupon["id"], coupon["percent_off"], coupon["max_redemptions"]) == ("orderphase_1", 12.5, 1)
         assert (coupon["duration"], coupon["metadata"]) == ("forever", {"salesforce_contract_id": "800"})
 
     def test_an_amount_is_in_the_contracts_currency(self, stripe: Stripe) -> None:
-        stripe.account().ensure_coupon(Coupon("orderphase_1", Discount(amount_off=Decimal("5.5")), "EUR"), {})
+        stripe.account().ensure_coupons([Coupon("orderphase_1", Discount(amount_off=Decimal("5.5")), "EUR")], {})
         (coupon,) = stripe.objects("coupon")
         assert (coupon["amount_off"], coupon["currency"], coupon["name"]) == (550, "eur", "5.50 EUR off")
 
     def test_a_refusal_is_no_existence(self, stripe: Stripe) -> None:
         stripe.emulator.inject("refuse", error="402")
         with pytest.raises(DataError):
-            stripe.account().ensure_coupon(self.COUPON, {})
+            stripe.account().ensure_coupons([self.COUPON], {})
         assert stripe.objects("coupon") == []
 
 
@@ -369,15 +369,46 @@ class TestSchedules:
         stranger = account.ensure_customer(replace(ACME, id="001000000000002AAA"), org_id=ORG)
         assert account.find_schedule(identity, customer=stranger) is None
 
-    @pytest.mark.parametrize("end", ["cancel", "release"])
-    def test_one_that_has_ended_is_not_found(self, stripe: Stripe, end: str) -> None:
+    def test_one_that_is_cancelled_is_not_found(self, stripe: Stripe) -> None:
         account, connection = stripe.account(), stripe.connection()
         customer = account.ensure_customer(ACME, org_id=ORG)
         identity = {"salesforce_contract_id": "800A"}
         made = account.create_schedule(self.params(stripe, customer, **identity), key="1")
         assert account.find_schedule(identity, customer=customer) == made
-        connection.call(getattr(connection.api.subscription_schedules, end), made.id)
+        connection.call(connection.api.subscription_schedules.cancel, made.id)
         assert account.find_schedule(identity, customer=customer) is None
+
+    def test_one_that_is_released_is_found_with_the_subscription_that_goes_on(self, stripe: Stripe) -> None:
+        account, connection = stripe.account(), stripe.connection()
+        customer = account.ensure_customer(ACME, org_id=ORG)
+        identity = {"salesforce_contract_id": "800A"}
+        made = account.create_schedule(self.params(stripe, customer, **identity), key="1")
+        connection.call(connection.api.subscription_schedules.release, made.id)
+        assert made.subscription_id is not None
+        assert account.find_schedule(identity, customer=customer) == made
+
+    def test_one_that_was_released_before_it_began_bills_nothing(self, stripe: Stripe) -> None:
+        account, connection = stripe.account(), stripe.connection()
+        customer = account.ensure_customer(ACME, org_id=ORG)
+        identity = {"salesforce_contract_id": "800A"}
+        later = {"start_date": stripe.clock.timestamp() + 3600}
+        made = account.create_schedule(self.params(stripe, customer, **identity) | later, key="1")
+        connection.call(connection.api.subscription_schedules.release, made.id)
+        assert made.subscription_id is None
+        assert account.find_schedule(identity, customer=customer) is None
+
+    def test_a_customer_that_is_gone_has_no_schedule(self, stripe: Stripe) -> None:
+        assert stripe.account().find_schedule({"salesforce_contract_id": "800A"}, customer="cus_gone") is None
+
+    def test_whom_a_schedule_bills(self, stripe: Stripe) -> None:
+        account, connection = stripe.account(), stripe.connection()
+        customer = account.ensure_customer(ACME, org_id=ORG)
+        made = account.create_schedule(self.params(stripe, customer, salesforce_order_id="801A"), key="1")
+        assert account.bills(made.id, "801A", [])
+        assert not account.bills(made.id, "801B", ["802B"])
+        assert not account.bills("sub_sched_gone", "801A", [])
+        connection.call(connection.api.subscription_schedules.cancel, made.id)
+        assert not account.bills(made.id, "801A", [])
 
     def test_looked_passes_over_what_is_stored(self, stripe: Stripe) -> None:
         params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))

@@ -46,6 +46,8 @@ REMEDIES = {
     "correct the interval on the price book entry.",
     "invalid_unit_price": "Enter a price of 0 or more that Stripe can express on the standard price book entry.",
     "custom_price": "Enter the id of a Stripe price of that amount on the order line, or sell at the standard price.",
+    "billed_elsewhere": "Cancel that schedule in Stripe and clear its id on the order; then activate the order again.",
+    "account_changed": "Put the order back to its account, or cancel the schedule and clear its id to bill the new one.",
     "schedule_exists": "Change the schedule in Stripe, or cancel it and clear the schedule id on the contract to start anew.",
 }
 """What to do, by finding code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, days_between, iso
 from orderphase.domain.findings import Finding, finding, has_errors, in_order
-from orderphase.domain.lines import Discount
+from orderphase.domain.lines import Discount, Order, OrderLine
 from orderphase.domain.money import plain, price_text, whole_minor_units
 from orderphase.domain.phases import Consolidation, EndBehavior, Phase, PhaseItem, discount_as_dict
 from orderphase.domain.policies import Policies
@@ -161,21 +161,31 @@ def plan_creation(consolidated: Consolidation, *, currency: str, now: datetime, 
     )
 
 
-def fingerprint(consolidated: Consolidation, *, prices: Mapping[str, str], policies: Policies) -> str:
-    """What a schedule means, in 64 characters: prices, quantities, discounts, dates, settings, and how it is billed.
+def as_sold(orders: Iterable[Order]) -> list[Order]:
+    """The orders by what Salesforce alone says: each price by the line's own id of it, or by its price book entry.
 
-    prices: the Stripe price for each price identity, as far as they are known.
-    The same whenever it is taken, so it tells whether the schedule that was applied is still the one that is wanted.
+    What became of an entry later (its Stripe price, its amount, its interval) makes no difference to what was sold.
     """
-    meaning: Any = consolidated.as_dict()
+    return [replace(order, lines=tuple([_line_as_sold(line) for line in order.lines])) for order in orders]
+
+
+def _line_as_sold(line: OrderLine) -> OrderLine:
+    return replace(line, price_id=line.price_id or (line.entry.id if line.entry else None), entry=None)
+
+
+def fingerprint(sold: Consolidation) -> str:
+    """What a contract asks for, in 64 characters: prices, quantities, discounts, dates, currency, settings.
+
+    sold: the orders consolidated as they were sold (`as_sold`). The same whenever it is taken and whatever the policies of
+    billing are, so it tells whether a schedule was made of what the orders ask for now.
+    """
+    meaning: Any = sold.as_dict()
     del meaning["findings"]
     for phase in meaning["phases"]:
         for item in phase["items"]:
             del item["lines"]
-            item["price"] = prices.get(item["price"], item["price"])
         phase["items"].sort(key=lambda item: item["price"])
-    meaning["currency"] = consolidated.currency
-    meaning["billing"] = [policies.proration_behavior, policies.billing_mode, policies.billing_cycle_anchor]
+    meaning["currency"] = sold.currency
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from orderphase.domain.account import Account
@@ -40,8 +40,8 @@ class CatalogueSource:
         """What tells the account which customer it is."""
         return Update("Account", account.id, {self._mapping.account.customer_id: customer})
 
-    def prices(self, orders: Iterable[Order], *, org_id: str, create: bool) -> Catalogue:
-        """The prices of all lines. Those that Salesforce does not know are looked up together.
+    def prices(self, orders: Iterable[Order], wanted: Container[str], *, org_id: str, create: bool) -> Catalogue:
+        """The Stripe prices of the price identities in `wanted`. Those that Salesforce does not know are looked up together.
 
         With `create`, what is not found is made; without, it is left out.
         """
@@ -49,9 +49,11 @@ class CatalogueSource:
         unknown: dict[str, tuple[PriceBookEntry, str]] = {}
         for order in orders:
             for line in order.lines:
+                if line.price is None or line.price not in wanted:
+                    continue
                 if line.entry is not None and line.price == line.entry.id:
                     unknown[line.entry.id] = line.entry, order.currency or self._currency
-                elif line.price is not None:
+                else:
                     catalogue.prices[line.price] = line.price
         if not unknown:
             return catalogue

@@ -35,15 +35,19 @@ class Runs:
         self._now = now
 
     def run(self, flow: str, run_id: str, order_id: str, event_id: str, work: Callable[[], Report]) -> Report:
-        """Do `work` and log its report. A classified error is logged as an interruption and raised again."""
+        """Do `work` and log its report. An error is logged as an interruption and raised again; of a bug, only its type."""
         started = self._now()
         salesforce, stripe = self._contracts.calls, self._stripe.calls
-        interruption: OrderphaseError | None = None
+        interruption: Exception | None = None
         try:
             report = work()
         except OrderphaseError as problem:
             interruption = problem
             report = Report("interrupted", problem.message, order_id, error=problem)
+        except Exception as bug:  # noqa: BLE001 (raised again below)
+            interruption = bug
+            known = OrderphaseError("A bug: see the function's log.", code=type(bug).__name__)
+            report = Report("interrupted", known.message, order_id, error=known)
         self._log.add(
             Entry(
                 contract_id=report.contract_id,

@@ -134,7 +134,8 @@ KNOWN_TYPES = frozenset(_KINDS)
 class SalesforceEvent(BaseModel):
     """One event, checked and normalised: ids have 18 characters, the time is in UTC.
 
-    The type need not be one of `KNOWN_TYPES`: an org may be ahead of us. Members beside these six are dropped.
+    The type need not be one of `KNOWN_TYPES`: an org may be ahead of us. Of such an event, which is ignored, neither record nor
+    data are looked at. Members beside these six are dropped.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -150,15 +151,17 @@ class SalesforceEvent(BaseModel):
     @classmethod
     def _names_a_record_of_the_type(cls, value: str, info: ValidationInfo) -> str:
         kind = _KINDS.get(info.data.get("type", ""))
-        return _id_of(kind.prefix, kind.record)(value) if kind else normalise_id(value)
+        return _id_of(kind.prefix, kind.record)(value) if kind else value
 
     @field_validator("data", mode="plain")
     @classmethod
     def _data_of_the_type(cls, value: Any, info: ValidationInfo) -> EventData:
+        kind = _KINDS.get(info.data.get("type", ""))
+        if kind is None:
+            return EventData()
         if not isinstance(value, dict):
             raise ValueError("is not a JSON object")  # noqa: TRY004 (pydantic collects ValueErrors)
-        kind = _KINDS.get(info.data.get("type", ""))
-        return (kind.data if kind else EventData).model_validate(value)
+        return kind.data.model_validate(value)
 
     def to_json(self) -> str:
         """The event as `parse` takes it, in ASCII: SQS refuses a few characters that JSON allows."""

@@ -244,6 +244,9 @@ class Contracts:
     def _state(self, answers: _Answers) -> ContractState:
         record = answers.order
         contract = record["Contract"] if record["ContractId"] else None
+        if record["ContractId"] and contract is None:
+            message = f"Contract {record['ContractId']} cannot be read; let the integration user see all Contracts"
+            raise ConfigurationError(message, code="CONTRACT_NOT_VISIBLE")
         names = self._mapping.contract if contract else self._mapping.order
         holder = contract or record
         entries = {(price["Product2Id"], price.get("CurrencyIsoCode")): price for price in answers.prices}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LEASE = timedelta(seconds=60)
 """Twice the time that a function may run: whoever holds a lease longer than that is dead."""
 
-_TEXTS = ("fingerprint", "state", "customer_id", "schedule_id", "subscription_id")
+_TEXTS = ("fingerprint", "state", "customer_id", "schedule_id", "subscription_id", "account_id", "message")
 
 IntentState = Literal["intended", "applied", "recorded"]
 
@@ -32,7 +32,8 @@ class Intent:
     generation: counts the intents of a contract; each has an idempotency key of its own.
     state: `intended`, nothing is known of Stripe yet; `applied`, the schedule exists; `recorded`, Salesforce knows it too.
     fingerprint: what the schedule means (`domain.planning.fingerprint`).
-    orders: ids of the orders that it bills.
+    orders: ids of the orders that it bills. account_id: whom it bills.
+    message: what the orders are to be told beside their ids.
     """
 
     generation: int
@@ -42,6 +43,8 @@ class Intent:
     customer_id: str | None = None
     schedule_id: str | None = None
     subscription_id: str | None = None
+    account_id: str | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

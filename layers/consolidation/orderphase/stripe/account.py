@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import batched
@@ -35,7 +36,15 @@ _KEY_LIFETIME = 24 * 60 * 60
 """Seconds. Stripe: an idempotency key is kept for 24 hours at least."""
 
 _EXISTS = "resource_already_exists"
+_SIDE_BY_SIDE = 8
+"""So many requests are under way at once; Stripe: an endpoint takes 25 a second."""
+
+_MISSING = "resource_missing"
 _LIVE = ("not_started", "active")
+_LET_GO = ("released", "completed")
+_ENDED = ("canceled", "incomplete_expired")
+_NAME, _DESCRIPTION, _PHONE = 256, 5000, 20
+"""Stripe: the longest name, description and phone number of a customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +141,13 @@ class StripeAccount:
         key = f"price:{org_id}:{entry.id}:{content}"
         return self._connection.create(self._api.prices.create, cast("Any", params), key, looked=True).id
 
-    def ensure_coupon(self, coupon: Coupon, metadata: Mapping[str, str]) -> None:
-        """Create a coupon, unless an earlier attempt already has."""
+    def ensure_coupons(self, coupons: Iterable[Coupon], metadata: Mapping[str, str]) -> None:
+        """Create coupons, side by side, unless an earlier attempt already has."""
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            for _ in pool.map(lambda coupon: self._ensure_coupon(coupon, metadata), coupons):
+                pass
+
+    def _ensure_coupon(self, coupon: Coupon, metadata: Mapping[str, str]) -> None:
         try:
             self._connection.call(self._api.coupons.create, cast("Any", coupon.params(metadata)))
         except DataError as problem:
@@ -149,11 +163,37 @@ class StripeAccount:
         return _schedule(self._connection.create(create, cast("Any", dict(params)), key, looked=looked))
 
     def find_schedule(self, identity: Mapping[str, str], *, customer: str) -> Schedule | None:
-        """Look for the live schedule of a customer that carries this metadata. Stripe: lists are consistent at once."""
-        for schedule in self._each(self._api.subscription_schedules.list, {"customer": customer}):
-            if schedule.status in _LIVE and identity.items() <= _metadata(schedule).items():
-                return _schedule(schedule)
+        """Look for a schedule of a customer that carries this metadata and bills. Stripe: lists are consistent at once."""
+        try:
+            for schedule in self._each(self._api.subscription_schedules.list, {"customer": customer}):
+                if identity.items() <= _metadata(schedule).items() and self._bills(schedule):
+                    return _schedule(schedule)
+        except DataError as problem:
+            if problem.code != _MISSING:  # a customer that is gone has no schedules
+                raise
         return None
+
+    def bills(self, schedule_id: str, order_id: str, line_ids: Iterable[str]) -> bool:
+        """Whether this schedule still bills, and was made for this order or one of these lines."""
+        try:
+            schedule = self._connection.call(self._api.subscription_schedules.retrieve, schedule_id)
+        except DataError as problem:
+            if problem.code != _MISSING:
+                raise
+            return False
+        named = {order_id, *line_ids}
+        texts = [_metadata(item).get("salesforce_order_item_ids", "") for phase in schedule.phases for item in phase.items]
+        texts.append(_metadata(schedule).get("salesforce_order_id", ""))
+        return any(named & set(text.split(",")) for text in texts) and self._bills(schedule)
+
+    def _bills(self, schedule: stripe.SubscriptionSchedule) -> bool:
+        """Whether a schedule or what it has left behind bills. Stripe: a released one lets its subscription go on by itself."""
+        if schedule.status in _LIVE:
+            return True
+        subscription = _schedule(schedule).subscription_id
+        if schedule.status not in _LET_GO or subscription is None:
+            return False
+        return self._connection.call(self._api.subscriptions.retrieve, subscription).status not in _ENDED
 
     def _each(self, listed: Callable[[Any], Any], params: Mapping[str, Any]) -> Iterator[Any]:
         """Each object of a list, newest first, over all its pages."""
@@ -173,10 +213,11 @@ def lookup_key(entry: PriceBookEntry, *, org_id: str) -> str:
 
 def customer_params(account: Account, *, org_id: str) -> dict[str, Any]:
     """The request that creates the customer of an account. What Stripe would refuse is left out."""
-    contact = _stated({"name": account.name, "phone": account.phone})
+    phone = account.phone if len(account.phone or "") <= _PHONE else None
+    contact = _stated({"name": (account.name or "")[:_NAME], "phone": phone})
     params: dict[str, Any] = {
         **contact,
-        "description": account.description,
+        "description": (account.description or "")[:_DESCRIPTION],
         "address": _address(account.billing),
         "metadata": _customer_identity(account.id, org_id),
     }
@@ -262,5 +303,6 @@ def _metadata(found: Any) -> dict[str, str]:
 
 
 def _schedule(schedule: stripe.SubscriptionSchedule) -> Schedule:
-    subscription = schedule.subscription
+    """Its subscription, also the one that a released schedule has let go."""
+    subscription = schedule.subscription or schedule.released_subscription
     return Schedule(schedule.id, subscription if isinstance(subscription, str) or subscription is None else subscription.id)
