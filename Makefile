@@ -15,6 +15,8 @@ export SAM_CLI_TELEMETRY := 0
 # Of the project's own environments, never of one that happens to be active.
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
+# Where uv puts a CPython that it had to fetch.
+export UV_PYTHON_INSTALL_DIR := $(CURDIR)/.tools/python
 
 # $(call quietly,<command>): its output shows only if it fails.
 quietly = output=$$($(1) 2>&1) || { echo "$$output" >&2; exit 1; }

@@ -7,8 +7,14 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
 from types import FrameType
 
+from orderphase.salesforce.client import API_VERSION
+from sandbox.demo.org import Org
+from sandbox.demo.shop import Shop, line
 from sandbox.processes import StackError
 from sandbox.show import VIEWS, show
 from sandbox.stack import LocalStack
@@ -22,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="start the stack, drive the main job through it, show it, stop")
     local = commands.add_parser("local", help="start the stack and leave it running until Ctrl-C")
-    local.add_argument("--port", type=int, default=PORT, help=f"port of the front door (default {PORT}, 0 = any)")
+    local.add_argument("--port", type=_port, default=PORT, help=f"port of the front door (default {PORT}, 0 = any)")
     commands.add_parser("invoke", help="run each function in its container with its sample events (needs a container engine)")
     look = commands.add_parser("show", help="look into the running stack")
     look.add_argument("what", choices=VIEWS)
@@ -30,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Ended from outside is ended like Ctrl-C: nothing may stay behind.
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks for it to be ignored
+        signal.signal(signal.SIGHUP, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     try:
         match chosen.command:
@@ -65,11 +73,25 @@ def run_local(port: int) -> None:
 
 
 def guide(stack: LocalStack) -> str:
-    """Where everything is in a running stack, and how to use it."""
+    """Where everything is in a running stack, and how to use it. The emulated org gets an order that can be activated."""
     stripe, salesforce = stack.secrets["StripeSecret"], stack.secrets["SalesforceSecret"]
     key = f"   emulator, key {stripe['STRIPE_API_KEY']}"
     client = f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}, secret {salesforce['SALESFORCE_CLIENT_SECRET']}"
+    order, activation = "801000000000001AAA", ""
+    if stack.salesforce is not None:
+        order = _draft(salesforce)
+        activation = ACTIVATION.format(
+            salesforce=salesforce["SALESFORCE_LOGIN_URL"],
+            client=salesforce["SALESFORCE_CLIENT_ID"],
+            client_secret=salesforce["SALESFORCE_CLIENT_SECRET"],
+            version=API_VERSION,
+            order=order,
+            stripe=stripe["STRIPE_API_BASE"],
+            key=stripe["STRIPE_API_KEY"],
+        )
     return GUIDE.format(
+        order=order,
+        activation=activation,
         url=stack.url,
         secret=stack.webhook_secret,
         quoted=shlex.quote(stack.webhook_secret),
@@ -81,6 +103,34 @@ def guide(stack: LocalStack) -> str:
     )
 
 
+def _draft(salesforce: Mapping[str, str]) -> str:
+    """An order that waits for its activation; answers its id."""
+    with closing(Org(salesforce)) as org:
+        shop = Shop(org, datetime.now(UTC).date())
+        return shop.draft(line("Platform", "1", (0, 12)), line("Analytics", "10", (5, 12))).order_id
+
+
+def _port(text: str) -> int:
+    """A port number, for argparse."""
+    if text.isascii() and text.isdigit() and int(text) < 2**16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+
+
+ACTIVATION = """
+Activate the order that waits in the org (paste it); the org tells the gateway by itself:
+
+  token=$(curl -s {salesforce}/services/oauth2/token -d grant_type=client_credentials -d client_id={client} \\
+    -d client_secret={client_secret} | sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/')
+  curl -s -X PATCH {salesforce}/services/data/v{version}/sobjects/Order/{order} -H "Authorization: Bearer $token" \\
+    -H 'Content-Type: application/json' -d '{{"Status": "Activated"}}'
+
+A few seconds later, what Stripe and the order say:
+
+  curl -s {stripe}/v1/subscription_schedules -u {key}:
+  curl -s {salesforce}/services/data/v{version}/sobjects/Order/{order} -H "Authorization: Bearer $token"
+"""
+
 GUIDE = """
 Orderphase runs at  {url}
   webhook secret    {secret}
@@ -88,11 +138,11 @@ Orderphase runs at  {url}
   Salesforce        {salesforce}
   AWS               {aws}   (AWS_CA_BUNDLE={bundle})
   logs              {logs}
-
-Send a signed event (paste it):
+{activation}
+Send a signed event about it yourself (paste it); activated already, nothing changes; not yet, it is skipped:
 
   body='{{"id": "evt-'$(date +%s)'", "type": "order.activated", "org_id": "00D000000000001EAA",
-    "record_id": "801000000000001AAA", "occurred_at": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'", "data": {{}}}}'
+    "record_id": "{order}", "occurred_at": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'", "data": {{}}}}'
   t=$(date +%s)
   v1=$(printf '%s.%s' "$t" "$body" | openssl dgst -sha256 -hmac {quoted} -r | cut -d' ' -f1)
   curl -si {url}/salesforce/events -H "X-Orderphase-Signature: t=$t,v1=$v1" -H 'Content-Type: application/json' \\

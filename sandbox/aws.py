@@ -133,10 +133,11 @@ class LocalAws:
 
     def stop(self) -> None:
         """End it and every function that it runs."""
-        self._closing.close()
+        # First what we keep open: it would wait for that, and be killed.
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self._closing.close()
 
 
 def _no_proxy() -> str:

@@ -19,7 +19,8 @@ class Clock:
         self._frozen_at: datetime | None = None
         self._listeners: list[Callable[[datetime], None]] = []
         if at is not None:
-            self.set(at, frozen=frozen)
+            self._offset = at.astimezone(UTC) - datetime.now(UTC)
+            self._frozen_at = at.astimezone(UTC) if frozen else None
         elif frozen:
             self._frozen_at = datetime.now(UTC)
 
@@ -51,6 +52,8 @@ class Clock:
         """Jump to `at` (an aware datetime), optionally stopping there."""
         if at.tzinfo is None:
             raise ValueError("the clock takes an instant with a time zone")
+        if at < self.now():
+            raise ValueError("a clock does not go back")
         with self._lock:
             self._offset = at.astimezone(UTC) - datetime.now(UTC)
             self._frozen_at = at.astimezone(UTC) if frozen else None

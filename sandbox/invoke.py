@@ -27,8 +27,6 @@ from sandbox.stack import STACK_NAME, STATE, LocalStack
 
 NO_ENGINE = 3
 SAM_PYTHON = SAM.with_name("python")
-# What the SAM CLI builds the container from; fetched where it is not there yet.
-BASE_IMAGE = f"public.ecr.aws/lambda/python:3.13-{host_architecture()}"
 EVENTS = ROOT / "events"
 WEBHOOK_EVENT = EVENTS / "salesforce_webhook.json"
 
@@ -58,6 +56,7 @@ def main() -> int:
         template = _container_template(stack, folder, closing)
         failures = 0
         for function, event in samples():
+            print(f"{function} {event.name} …", file=sys.stderr, flush=True)
             problem = verdict(function, _invoke(stack, template, function, event))
             print(f"{function} {event.name}: {problem or 'ok'}", flush=True)
             failures += problem is not None
@@ -155,7 +154,9 @@ def _deployed_environment(stack: LocalStack, function: str) -> dict[str, str]:
 def _invoke(stack: LocalStack, template: Path, function: str, event: Path) -> Any:
     log = stack.folder / f"invoke-{function}.log"
     command: list[str | Path] = [SAM, "local", "invoke", function, "--template-file", template, "--event", event]
-    if _engine_does(f"images.get('{BASE_IMAGE}')"):
+    # What the SAM CLI makes the container of; it is fetched where it is not there yet.
+    image = f"*/lambda/python:3.13-{host_architecture()}"
+    if _engine_does(f"images.list(filters={{'reference': '{image}'}})[0]"):
         command.append("--skip-pull-image")
     # The engine is the user's, so its settings stay; credentials are the local AWS's.
     run(command, log=log, env=environment(**CREDENTIALS, SAM_CLI_TELEMETRY="0"), cwd=template.parent)

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -112,6 +113,7 @@ class LocalStack:
         stripe = stripe_secret(self._environment)
         salesforce = salesforce_secret(self._environment)
         self._closing.enter_context(_held(self.folder.with_suffix(".lock"), f"a stack named {self.folder.name} runs already"))
+        _check_free(self._port)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self._closing.callback(self._tidy)
@@ -212,6 +214,18 @@ class LocalStack:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+def _check_free(port: int) -> None:
+    """Fail at once, not after building and deploying, where another program has the port. Raises `StackError`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as problem:
+            raise StackError(
+                f"port {port} cannot be used ({problem.strerror}); choose another, e.g. make local PORT=8788"
+            ) from None
 
 
 @contextmanager

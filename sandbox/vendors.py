@@ -5,8 +5,11 @@ The environment decides: all of a vendor's variables set, that system; none, its
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+from orderphase.errors import ConfigurationError
+from orderphase.settings import SalesforceCredentials, StripeCredentials
 from sandbox.processes import StackError
 
 STRIPE_REQUIRED = ("STRIPE_API_BASE", "STRIPE_API_KEY")
@@ -23,12 +26,24 @@ def stripe_secret(environment: Mapping[str, str]) -> dict[str, str] | None:
     # Stripe: secret and restricted keys say their mode in the prefix.
     if secret and secret["STRIPE_API_KEY"].startswith(("sk_live_", "rk_live_")):
         raise StackError("STRIPE_API_KEY is a live key, and the local stack takes test-mode keys only (sk_test_…, rk_test_…)")
-    return secret
+    return _as_the_product_takes_it(StripeCredentials, secret)
 
 
 def salesforce_secret(environment: Mapping[str, str]) -> dict[str, str] | None:
     """What the Salesforce secret holds for a real org, or None for the emulator. Raises `StackError` if only some are set."""
-    return _all_or_none("Salesforce", environment, SALESFORCE_REQUIRED)
+    return _as_the_product_takes_it(SalesforceCredentials, _all_or_none("Salesforce", environment, SALESFORCE_REQUIRED))
+
+
+def _as_the_product_takes_it(
+    credentials: type[StripeCredentials | SalesforceCredentials], secret: dict[str, str] | None
+) -> dict[str, str] | None:
+    """Refuse here what the functions would refuse later. Raises `StackError` naming the variable."""
+    if secret is not None:
+        try:
+            credentials.from_secret("environment", json.dumps(secret))
+        except ConfigurationError as problem:
+            raise StackError(problem.message.removeprefix("secret ")) from None
+    return secret
 
 
 def _all_or_none(

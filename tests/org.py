@@ -43,15 +43,18 @@ class Org:
     def book(self) -> str:
         return str(self.salesforce.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")[0]["Id"])
 
-    def order(self, account: str | None, contract: str | None, *lines: dict[str, Any], **fields: Any) -> str:
-        """An activated order; each line names at least its PricebookEntryId."""
+    def order(
+        self, account: str | None, contract: str | None, *lines: dict[str, Any], activated: bool = True, **fields: Any
+    ) -> str:
+        """An order, activated unless asked otherwise; each line names at least its PricebookEntryId."""
         values: dict[str, Any] = {"Pricebook2Id": self.book, "Status": "Draft", "EffectiveDate": "2026-12-01", **fields}
         values |= {name: value for name, value in {"AccountId": account, "ContractId": contract}.items() if value}
         order = self.salesforce.create("Order", values)
         for line in lines:
             entry = self.salesforce.record("PricebookEntry", line["PricebookEntryId"])
             self.salesforce.create("OrderItem", {"OrderId": order, "Quantity": 1, "UnitPrice": entry["UnitPrice"], **line})
-        self.salesforce.update("Order", order, {"Status": "Activated"})
+        if activated:
+            self.salesforce.update("Order", order, {"Status": "Activated"})
         return order
 
     def hide_name(self, account: str) -> None:

@@ -15,12 +15,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from orderphase.bootstrap import order_activation
-from orderphase.errors import OrderphaseError, TransientError
+from orderphase.errors import OrderphaseError
 from orderphase.flows.order_activation import OrderActivation
 from orderphase.ingress.events import parse
-
-LEAST_MILLISECONDS = 12_000
-"""No run is begun with less time than a slow one takes: it would be cut off in the middle."""
 
 logger = Logger()
 metrics = Metrics()
@@ -32,7 +29,7 @@ def flow() -> OrderActivation:
     return order_activation(os.environ)
 
 
-def handle(record: SQSRecord, lambda_context: LambdaContext) -> None:
+def handle(record: SQSRecord) -> None:
     """Handle one message. An error makes the queue deliver it, and those behind it in its group, again."""
     correlation = record.message_attributes["correlation_id"]
     # Every key anew: the message before this one has left its own.
@@ -45,8 +42,6 @@ def handle(record: SQSRecord, lambda_context: LambdaContext) -> None:
     try:
         event = parse(record.body.encode())
         logger.append_keys(event_id=event.id, order_id=event.record_id)
-        if lambda_context.get_remaining_time_in_millis() < LEAST_MILLISECONDS:
-            raise TransientError("the batch has used up the function's time; the message comes again", code="no_time_left")
         report = flow().run(event.record_id, event_id=event.id, org_id=event.org_id)
     except Exception as problem:
         _interrupted(problem)

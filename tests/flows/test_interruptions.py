@@ -271,6 +271,21 @@ def test_an_order_deactivated_while_a_run_was_cut_off_names_the_schedule_that_wa
     assert here.record("Contract", record["ContractId"])["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
 
 
+def test_an_order_changed_while_a_run_was_cut_off_names_the_schedule_that_was_made(here: World) -> None:
+    order = prepared(here)
+    here.stripe.inject("lost_after", method="POST", path="/v1/subscription_schedules")
+    with pytest.raises(UnknownOutcomeError):
+        here.run(order)
+    item = here.salesforce.query(f"SELECT Id FROM OrderItem WHERE OrderId = '{order}'")[0]["Id"]
+    here.salesforce.update("OrderItem", item, {"Quantity": 9})
+
+    assert here.run(order).outcome == "failed"
+
+    record, (schedule,) = here.record("Order", order), here.schedules()
+    assert schedule["id"] in record["Stripe_Sync_Message__c"]
+    assert here.record("Contract", record["ContractId"])["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
+
+
 def test_a_warning_outlives_a_crash(here: World) -> None:
     account = here.account()
     details = {"PricebookEntryId": here.entry(), "ServiceDate": "2026-11-10", "EndDate": "2027-12-01"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,6 @@ class Context:
     invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:order-activation:live"
     aws_request_id = "invocation-1"
 
-    def __init__(self, *remaining: int) -> None:
-        self._remaining = iter(remaining)
-
-    def get_remaining_time_in_millis(self) -> int:
-        """The given times, one at each call; a function's whole 30 seconds when there are no more."""
-        return next(self._remaining, 30_000)
-
 
 class Stage:
     """The deployed function: `take` gives it messages, `lines` and `counted` tell what came of it."""
@@ -42,9 +35,9 @@ class Stage:
     def __init__(self, here: World, logs: io.StringIO, capture: pytest.CaptureFixture[str]) -> None:
         self.here, self._logs, self._capture = here, logs, capture
 
-    def take(self, *messages: dict[str, Any], remaining: Sequence[int] = ()) -> list[str]:
-        """Answers the ids of the messages that are to come again. `remaining`: the function's time at each message."""
-        context: Any = Context(*remaining)
+    def take(self, *messages: dict[str, Any]) -> list[str]:
+        """Answers the ids of the messages that are to come again."""
+        context: Any = Context()
         answer = app.handler({"Records": list(messages)}, context)
         assert answer.keys() == {"batchItemFailures"}
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
@@ -133,13 +126,6 @@ def test_what_the_customer_must_correct_is_consumed(stage: Stage) -> None:
     assert stage.counted() == {"Failed": 1}
     (line,) = stage.lines()
     assert (line["message"], line["findings"]) == ("failed", ["missing_days_until_due"])
-
-
-def test_no_run_is_begun_that_the_time_is_too_short_for(stage: Stage) -> None:
-    (first, one), (second, other) = stage.sold(), stage.sold()
-    again = stage.take(message(first, one), message(second, other), remaining=[30_000, 5_000])
-    assert again == [f"{second}-1"]
-    assert (stage.status(first), stage.status(second)) == ("Synced", None)
 
 
 def test_one_contract_that_fails_holds_up_no_other(stage: Stage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -43,10 +43,17 @@ class Company(Org):
 
     def sell(self, account: str, *entries: str, **fields: Any) -> str:
         """An order for a year from today, activated."""
+        return self._year(account, entries, activated=True, **fields)
+
+    def draft(self, account: str, *entries: str) -> str:
+        """The same, not activated yet."""
+        return self._year(account, entries, activated=False)
+
+    def _year(self, account: str, entries: Sequence[str], *, activated: bool, **fields: Any) -> str:
         contract = self.contract(account, start=self.today.isoformat())
         end = (self.today + timedelta(days=365)).isoformat()
         lines = [{"PricebookEntryId": entry, "EndDate": end} for entry in entries]
-        return self.order(account, contract, *lines, EffectiveDate=self.today.isoformat(), **fields)
+        return self.order(account, contract, *lines, activated=activated, EffectiveDate=self.today.isoformat(), **fields)
 
     def synced(self, order: str) -> dict[str, Any]:
         """The order once its run is over."""
@@ -145,6 +152,53 @@ def test_many_orders_at_once_each_get_their_own_schedule(company: Company) -> No
     assert [len(company.schedules(contract)) for contract in contracts] == [1] * 8
     customers = company.stripe.objects(STRIPE_ACCOUNT, "customer")
     assert len([customer for customer in customers if customer["metadata"]["salesforce_account_id"] == account]) == 1
+
+
+@pytest.fixture
+def impatient(company: Company) -> Iterator[Company]:
+    """The queue hands a failed message out again after a second, and gives up after two receives."""
+    sqs, queue = company.stack.aws("sqs"), company.stack.outputs["OrderActivationQueueUrl"]
+    names = ["VisibilityTimeout", "RedrivePolicy"]
+    before = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    redrive = json.loads(before["RedrivePolicy"]) | {"maxReceiveCount": 2}
+    hurried = {"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=hurried)
+    yield company
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=before)
+
+
+def test_a_run_that_fails_is_repeated(impatient: Company) -> None:
+    assert impatient.salesforce is not None
+    order = impatient.draft(impatient.account(), impatient.entry())
+    impatient.salesforce.inject("refuse", error="503", method="POST", path="/composite$")
+    impatient.salesforce.update("Order", order, {"Status": "Activated"})
+
+    record = impatient.synced(order)
+
+    assert record["Stripe_Sync_Status__c"] == "Synced"
+    assert len(impatient.schedules(record["ContractId"])) == 1
+    assert sorted(run["outcome"] for run in impatient.runs(order)) == ["interrupted", "synced"]
+
+
+def test_a_message_that_cannot_be_handled_goes_to_the_dead_letters_and_holds_up_nobody(impatient: Company) -> None:
+    sqs, outputs = impatient.stack.aws("sqs"), impatient.stack.outputs
+    poison = f"poison-{time.monotonic_ns()}"
+    sqs.send_message(
+        QueueUrl=outputs["OrderActivationQueueUrl"],
+        MessageBody="{}",
+        MessageGroupId=poison,
+        MessageDeduplicationId=poison,
+    )
+    order = impatient.sell(impatient.account(), impatient.entry())
+    until(lambda: impatient.record("Order", order)["Stripe_Sync_Status__c"] == "Synced", "the other order's synchronisation")
+
+    dead = outputs["OrderActivationDeadLetterQueueUrl"]
+    found = until(
+        lambda: sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=1).get("Messages"), "the arrival of the dead letter"
+    )
+    assert [message["Body"] for message in found] == ["{}"]
+    for message in found:
+        sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
 
 def test_no_log_line_names_a_person_or_a_secret(company: Company) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from orderphase.salesforce import client as salesforce_client
 from orderphase.settings import FlowSettings, WebhookSettings
+from orderphase.store.contracts import LEASE
+from orderphase.stripe import client as stripe_client
 from sandbox.build import FUNCTIONS
 from tests.template.cloudformation import as_list, load, of_type, statements, translate
 
@@ -37,6 +40,11 @@ def translated() -> dict[str, Any]:
     return translate(TEMPLATE)
 
 
+def test_a_stage_waits_until_the_account_may_write_access_logs(translated: dict[str, Any]) -> None:
+    waits = as_list(translated["Resources"]["Api"]["DependsOn"])
+    assert "ApiGatewayAccount" in waits
+
+
 class TestFunctions:
     def test_the_checked_ones_are_all(self) -> None:
         assert set(FUNCTION_PROPERTIES) == set(FUNCTIONS) == set(SETTINGS)
@@ -54,6 +62,7 @@ class TestFunctions:
     def test_logs_json_from_both_layers_on_the_right_runtime(self, name: str, translated: dict[str, Any]) -> None:
         function = translated["Resources"][name]["Properties"]
         assert function["LoggingConfig"]["LogFormat"] == "JSON"
+        assert function["LoggingConfig"]["ApplicationLogLevel"] == {"Ref": "LogLevel"}
         assert function["Runtime"] == "python3.13"
         assert function["Handler"] == "app.handler"
         assert function["Architectures"] == [{"Ref": "Architecture"}]
@@ -132,6 +141,16 @@ class TestQueues:
             assert QUEUES[queue]["RedrivePolicy"]["maxReceiveCount"] >= 10
             (dead_letters,) = targets(QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"])
             assert QUEUES[dead_letters]["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+    def test_a_lease_outlives_its_run_and_is_over_when_the_message_comes_again(self) -> None:
+        timeout = FUNCTION_PROPERTIES["OrderActivationFunction"]["Timeout"]
+        visibility = QUEUES["OrderActivationQueue"]["VisibilityTimeout"]
+        assert 2 * timeout <= LEASE.total_seconds() < visibility
+
+    def test_one_slow_call_and_its_repetition_fit_into_a_run(self) -> None:
+        timeout = FUNCTION_PROPERTIES["OrderActivationFunction"]["Timeout"]
+        assert 2 * sum(stripe_client.TIMEOUT) < timeout
+        assert 2 * sum(salesforce_client.TIMEOUT) < timeout
 
     def test_each_is_worked_on_or_watched(self) -> None:
         sources = [event for function in FUNCTION_PROPERTIES.values() for event in function["Events"].values()]
