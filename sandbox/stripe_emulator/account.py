@@ -21,22 +21,30 @@ class Agenda:
     """What is to happen at a time to come, in order of time; at one moment by rank, then as entered."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[int, int, int, Callable[[int], None]]] = []
+        self._entries: list[tuple[int, int, int, Callable[[int], None], str | None]] = []
         self._numbers = itertools.count()
+        self._entered: set[tuple[int, str]] = set()
 
-    def at(self, when: int, happen: Callable[[int], None], *, rank: int = 0) -> None:
-        """Have `happen(when)` called once time has reached `when` (Unix seconds)."""
-        heapq.heappush(self._entries, (when, rank, next(self._numbers), happen))
+    def at(self, when: int, happen: Callable[[int], None], *, rank: int = 0, name: str | None = None) -> None:
+        """Have `happen(when)` called once time has reached `when` (Unix seconds). A name is entered once for each time."""
+        if name is not None:
+            if (when, name) in self._entered:
+                return
+            self._entered.add((when, name))
+        heapq.heappush(self._entries, (when, rank, next(self._numbers), happen, name))
 
     def catch_up(self, now: int) -> None:
         """Let everything due by `now` happen, including what follows from it."""
         while self._entries and self._entries[0][0] <= now:
-            when, _, _, happen = heapq.heappop(self._entries)
+            when, _, _, happen, name = heapq.heappop(self._entries)
+            if name is not None:
+                self._entered.discard((when, name))
             happen(when)
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+        self._entered.clear()
 
 
 @dataclass(slots=True)

@@ -24,6 +24,8 @@ FORM = "application/x-www-form-urlencoded"
 # Stripe: a sandbox tries three times, over a few hours.
 MAX_ATTEMPTS = 3
 RETRY_AFTER = 3600
+# The rules across the fields of phases follow their references; these handlers ask for them themselves.
+RULES_AFTER_REFERENCES = ("subscription_schedules.create", "subscription_schedules.update")
 
 
 class StripeEmulator(Emulator):
@@ -150,8 +152,7 @@ class StripeEmulator(Emulator):
 
     def _execute(self, moment: Moment, route: routes.Route, values: Json, object_id: str) -> Response:
         try:
-            # The rules of creating a schedule follow its references; it asks for them itself.
-            if route.operation != "subscription_schedules.create":
+            if route.operation not in RULES_AFTER_REFERENCES:
                 rules.check(route.operation, values)
             body = route.handler(moment, values, object_id)
         except StripeError as error:

@@ -37,6 +37,15 @@ class StripeError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
+    def within(self, parent: str) -> StripeError:
+        """The same error for a parameter that was sent inside of `parent`."""
+        if self.param is None:
+            return self
+        name, bracket, rest = self.param.partition("[")
+        param = f"{parent}[{name}]{bracket}{rest}"
+        message = self.message.replace(self.param, param)
+        return StripeError(message, status=self.status, type=self.type, code=self.code, param=param, headers=self.headers)
+
     def response(self) -> Response:
         """The answer as it is sent; absent fields are left out, as Stripe does."""
         fields = {"code": self.code, "message": self.message, "param": self.param, "type": self.type}

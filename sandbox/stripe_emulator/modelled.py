@@ -27,23 +27,24 @@ _PRODUCT = {
     **_names("statement_descriptor", "tax_code", "unit_label", "url"),
 }
 _DISCOUNTS = _names("coupon")
+_KEPT_DISCOUNTS = _names("coupon", "discount")
 _TERMS = _names("days_until_due", "description", "footer")
 
-_SCHEDULE: Modelled = {
-    **_names("customer", "start_date", "end_behavior", "metadata", "billing_mode", "expand"),
+_SCHEDULE = {
+    **_names("end_behavior", "metadata", "expand"),
     "default_settings": {
         **_names("billing_cycle_anchor", "collection_method", "description"),
         "invoice_settings": _TERMS,
     },
-    "phases": {
-        **_names("billing_cycle_anchor", "collection_method", "currency", "description", "duration", "end_date", "metadata"),
-        "proration_behavior": None,
-        "discounts": _DISCOUNTS,
-        "invoice_settings": _TERMS,
-        "items": {**_names("metadata", "price", "quantity"), "discounts": _DISCOUNTS},
-        "add_invoice_items": _names("discountable", "metadata", "period", "price", "quantity"),
-    },
 }
+_PHASE = {
+    **_names("billing_cycle_anchor", "collection_method", "currency", "description", "duration", "end_date", "metadata"),
+    "proration_behavior": None,
+    "discounts": _DISCOUNTS,
+    "invoice_settings": _TERMS,
+    "items": {**_names("metadata", "price", "quantity"), "discounts": _DISCOUNTS},
+}
+_INVOICE_ITEMS = _names("discountable", "metadata", "period", "price", "quantity")
 
 _OPERATIONS: Mapping[str, Modelled] = {
     "customers.create": _CUSTOMER,
@@ -73,13 +74,34 @@ _OPERATIONS: Mapping[str, Modelled] = {
     "coupons.update": _names("expand", "metadata", "name"),
     "coupons.delete": {},
     "coupons.list": _PAGE | _names("created"),
-    "subscription_schedules.create": _SCHEDULE,
+    "subscription_schedules.create": {
+        **_SCHEDULE,
+        **_names("customer", "start_date", "billing_mode"),
+        "phases": {**_PHASE, "add_invoice_items": _INVOICE_ITEMS},
+    },
     "subscription_schedules.retrieve": _ONE,
     "subscription_schedules.list": _PAGE
     | _names("canceled_at", "completed_at", "created", "customer", "released_at", "scheduled"),
+    "subscription_schedules.update": {
+        **_SCHEDULE,
+        **_names("proration_behavior"),
+        "phases": {
+            **_PHASE,
+            **_names("start_date"),
+            "add_invoice_items": _INVOICE_ITEMS,
+            "discounts": _KEPT_DISCOUNTS,
+            "items": {**_names("metadata", "price", "quantity"), "discounts": _KEPT_DISCOUNTS},
+        },
+    },
     "subscription_schedules.cancel": _names("expand", "invoice_now", "prorate"),
     "subscription_schedules.release": _names("expand", "preserve_cancel_date"),
     "subscriptions.retrieve": _ONE,
+    "subscriptions.update": {
+        **_names("cancel_at", "cancel_at_period_end", "expand", "metadata", "proration_behavior"),
+        "discounts": _KEPT_DISCOUNTS,
+        "items": {**_names("deleted", "id", "metadata", "price", "quantity"), "discounts": _KEPT_DISCOUNTS},
+    },
+    "subscriptions.cancel": _names("expand", "invoice_now", "prorate"),
     "subscriptions.list": _PAGE | _names("collection_method", "created", "customer", "price", "status"),
     "events.retrieve": _ONE,
     "events.list": _PAGE | _names("created", "type", "types"),

@@ -1,14 +1,25 @@
-"""Phases of a new schedule: what they refer to, what they may combine, and the objects that they become."""
+"""Phases as they are sent: what they refer to, what they may combine, and the objects that they become."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from sandbox.stripe_emulator import coupons
 from sandbox.stripe_emulator.account import Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
 from sandbox.stripe_emulator.intervals import Interval, add, combine
+
+
+@dataclass(frozen=True, slots=True)
+class SentDiscount:
+    """A discount in the parameters of phases, for one item of the phase or, without `price`, for all of it."""
+
+    path: str
+    phase: int
+    price: str | None
+    value: Json
 
 
 def check_references(moment: Moment, phases: list[Json]) -> None:
@@ -20,17 +31,20 @@ def check_references(moment: Moment, phases: list[Json]) -> None:
         moment.account.find("coupon", coupon_id, path)
 
 
-def check_state(moment: Moment, phases: list[Json], *, flexible: bool) -> str:
-    """Prices and coupons can be used, and together; answers the one currency of them all."""
+def check_state(
+    moment: Moment, phases: list[Json], *, flexible: bool, currency: str | None = None, held: Collection[str] = ()
+) -> str:
+    """Prices and coupons can be used, and together; answers the one currency of them all.
+
+    currency: the one that a schedule has already. held: the prices on it; that these are inactive by now is no matter.
+    """
     for path, item in _items(phases):
-        _check_price(moment, item["price"], f"{path}[price]", "recurring")
+        check_price(moment, item["price"], f"{path}[price]", "recurring", held)
     for path, item in _invoice_items(phases):
-        _check_price(moment, item["price"], f"{path}[price]", "one_time")
-    currency = _currency(moment, phases)
+        check_price(moment, item["price"], f"{path}[price]", "one_time", held)
+    currency = _currency(moment, phases, currency)
     for index, phase in enumerate(phases):
-        intervals = {interval_of(moment, item["price"]) for item in phase["items"]}
-        if not (combine(intervals) if flexible else len(intervals) == 1):
-            raise _mismatch("interval", f"phases[{index}][items]")
+        check_intervals(moment, [item["price"] for item in phase["items"]], f"phases[{index}][items]", flexible=flexible)
     # A coupon in two places needs two redemptions. Stripe does not say when they are counted; here the request needs them all.
     uses = Counter[str]()
     for path, coupon_id in _coupons(phases):
@@ -42,19 +56,26 @@ def check_state(moment: Moment, phases: list[Json], *, flexible: bool) -> str:
 def resolve(moment: Moment, phases: list[Json], start: int, currency: str) -> list[Json]:
     """The phase objects, from `start` on without gaps.
 
-    Stripe: a phase always has an end, computed where none is sent, and its items have no id.
+    Stripe: a phase always has an end, computed where none is sent, and its items have no id. The wording of the refusals is
+    not known.
     """
     resolved = []
     for index, phase in enumerate(phases):
+        if index > 0 and instant(moment, phase.get("start_date", start)) != start:
+            message = "The `start_date` of a phase must be the `end_date` of the phase before it."
+            raise StripeError(message, param=f"phases[{index}][start_date]")
         end = _end(moment, phase, start, index)
         if end <= start:
             message = "The `end_date` of a phase must be after its `start_date`."
             raise StripeError(message, param=f"phases[{index}][end_date]")
-        if end <= moment.now:
-            raise not_modelled("a new schedule with a phase that is already over", f"phases[{index}]")
         resolved.append(_phase_object(phase, start, end, currency))
         start = end
     return resolved
+
+
+def instant(moment: Moment, value: int | str) -> int:
+    """A start or an end in Unix seconds; it may have been sent as `now`."""
+    return moment.now if isinstance(value, str) else value
 
 
 def interval_of(moment: Moment, price_id: str) -> Interval:
@@ -63,11 +84,14 @@ def interval_of(moment: Moment, price_id: str) -> Interval:
     return recurring["interval"], recurring["interval_count"]
 
 
-def _check_price(moment: Moment, price_id: str, param: str, wanted: str) -> None:
+def check_price(moment: Moment, price_id: str, param: str, wanted: str, held: Collection[str] = ()) -> None:
+    """Refuse a price of another type than `wanted`, and an inactive one unless it is among those `held`."""
     price = moment.account.kinds["price"][price_id]
     if price["type"] != wanted:
         found = f"The price specified is set to `type={price['type']}`"
         raise StripeError(f"{found} but this field only accepts prices with `type={wanted}`.", param=param)
+    if price_id in held:
+        return
     if not price["active"]:
         message = "The price specified is inactive. This field only accepts active prices."
         raise StripeError(message, param=param)
@@ -76,22 +100,29 @@ def _check_price(moment: Moment, price_id: str, param: str, wanted: str) -> None
         raise StripeError(message, code="product_inactive", param=param)
 
 
-def _currency(moment: Moment, phases: list[Json]) -> str:
+def check_intervals(moment: Moment, prices: list[str], param: str, *, flexible: bool) -> None:
+    """Refuse prices whose intervals one subscription cannot combine; classic billing takes one interval only."""
+    intervals = {interval_of(moment, price) for price in prices}
+    if not (combine(intervals) if flexible else len(intervals) == 1):
+        raise mismatch("interval", param)
+
+
+def _currency(moment: Moment, phases: list[Json], currency: str | None) -> str:
     prices = moment.account.kinds["price"]
-    currency: str = phases[0].get("currency") or prices[phases[0]["items"][0]["price"]]["currency"]
+    if currency is None:
+        currency = phases[0].get("currency") or prices[phases[0]["items"][0]["price"]]["currency"]
     for index, phase in enumerate(phases):
         if phase.get("currency", currency) != currency:
-            raise _mismatch("currency", f"phases[{index}][currency]")
+            raise mismatch("currency", f"phases[{index}][currency]")
     for path, item in (*_items(phases), *_invoice_items(phases)):
         if prices[item["price"]]["currency"] != currency:
-            raise _mismatch("currency", f"{path}[price]")
+            raise mismatch("currency", f"{path}[price]")
     return currency
 
 
 def _end(moment: Moment, phase: Json, start: int, index: int) -> int:
     if "end_date" in phase:
-        end: int = phase["end_date"]
-        return end
+        return instant(moment, phase["end_date"])
     if "duration" in phase:
         return add(start, phase["duration"]["interval"], phase["duration"].get("interval_count", 1))
     # Stripe: without either, one billing cycle. Which price decides in a mixture is not documented.
@@ -114,10 +145,10 @@ def _phase_object(phase: Json, start: int, end: int, currency: str) -> Json:
         "default_payment_method": None,
         "default_tax_rates": [],
         "description": phase.get("description") or None,
-        "discounts": _discount_objects(phase),
+        "discounts": discount_objects(phase.get("discounts") or []),
         "end_date": end,
         "invoice_settings": terms and invoice_settings(terms, None),
-        "items": [_item_object(item) for item in phase["items"]],
+        "items": [item_object(item) for item in phase["items"]],
         "metadata": phase.get("metadata", {}),
         "on_behalf_of": None,
         "proration_behavior": phase.get("proration_behavior", "create_prorations"),
@@ -139,10 +170,11 @@ def invoice_settings(sent: Json, issuer: Json | None) -> Json:
     }
 
 
-def _item_object(item: Json) -> Json:
+def item_object(item: Json) -> Json:
+    """An item of a phase, as an object."""
     return {
         "billing_thresholds": None,
-        "discounts": _discount_objects(item),
+        "discounts": discount_objects(item.get("discounts") or []),
         "metadata": item.get("metadata", {}),
         "plan": item["price"],
         "price": item["price"],
@@ -167,9 +199,23 @@ def _invoice_item_object(item: Json) -> Json:
     }
 
 
-def _discount_objects(holder: Json) -> list[Json]:
-    sent = holder.get("discounts") or []
-    return [{"coupon": discount["coupon"], "discount": None, "promotion_code": None} for discount in sent]
+def discount_objects(sent: list[Json]) -> list[Json]:
+    """The discounts of a phase or of its item, as objects: what was sent, and nulls for what was not."""
+    return [{"coupon": None, "discount": None, "promotion_code": None, **discount} for discount in sent]
+
+
+def sent_discounts(phases: list[Json]) -> Iterator[SentDiscount]:
+    """Every discount that is sent, an item's before its phase's, as they are redeemed."""
+    for index, phase in enumerate(phases):
+        for number, item in enumerate(phase["items"]):
+            yield from _discounts_of(item, f"phases[{index}][items][{number}]", index, item.get("price"))
+    for index, phase in enumerate(phases):
+        yield from _discounts_of(phase, f"phases[{index}]", index, None)
+
+
+def _discounts_of(holder: Json, path: str, phase: int, price: str | None) -> Iterator[SentDiscount]:
+    for number, value in enumerate(holder.get("discounts") or ()):
+        yield SentDiscount(f"{path}[discounts][{number}]", phase, price, value)
 
 
 def _items(phases: list[Json]) -> Iterator[tuple[str, Json]]:
@@ -185,14 +231,13 @@ def _invoice_items(phases: list[Json]) -> Iterator[tuple[str, Json]]:
 
 
 def _coupons(phases: list[Json]) -> Iterator[tuple[str, str]]:
-    """Path and id of every coupon, an item's before its phase's, as they are redeemed."""
-    holders = [*_items(phases), *((f"phases[{index}]", phase) for index, phase in enumerate(phases))]
-    for path, holder in holders:
-        for number, discount in enumerate(holder.get("discounts") or []):
-            if "coupon" in discount:
-                yield f"{path}[discounts][{number}][coupon]", discount["coupon"]
+    """Path and id of every coupon."""
+    for sent in sent_discounts(phases):
+        if "coupon" in sent.value:
+            yield f"{sent.path}[coupon]", sent.value["coupon"]
 
 
-def _mismatch(what: str, param: str) -> StripeError:
+def mismatch(what: str, param: str) -> StripeError:
+    """Prices that one subscription cannot combine, because of their currency or interval."""
     rule = "Currency and interval fields must match across all plans on this subscription."
     return StripeError(f"{rule} Found mismatch in {what} field.", param=param)

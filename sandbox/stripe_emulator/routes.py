@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stripe import StripeClient
 
-from sandbox.stripe_emulator import catalogue, coupons, customers, events, schedules, subscriptions, webhooks
+from sandbox.stripe_emulator import catalogue, coupons, customers, edits, events, schedules, subscriptions, updates, webhooks
 from sandbox.stripe_emulator.account import Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
 
@@ -123,11 +123,13 @@ ROUTES: tuple[Route, ...] = (
             "create": schedules.create,
             "list": schedules.listed,
             "retrieve": schedules.retrieve,
+            "update": updates.update,
             "cancel": schedules.cancel,
             "release": schedules.release,
         },
     ),
-    *_resource("subscriptions", {"list": subscriptions.listed, "retrieve": subscriptions.retrieve}),
+    *_resource("subscriptions", {"list": subscriptions.listed, "retrieve": subscriptions.retrieve, "update": edits.update}),
+    Route("DELETE", _pattern("/v1/subscriptions/{id}"), "subscriptions.cancel", "subscription", edits.cancel),
     *_resource("events", {"list": events.listed, "retrieve": events.retrieve}),
     *_resource(
         "webhook_endpoints",
@@ -145,10 +147,7 @@ _BEYOND = tuple(
     (method, _pattern(template))
     for method, template in (
         ("GET", "/v1/(prices|products|subscriptions)/search"),
-        ("POST", "/v1/subscription_schedules/{}"),
         ("POST", "/v1/subscriptions"),
-        ("POST", "/v1/subscriptions/{}"),
-        ("DELETE", "/v1/subscriptions/{}"),
         ("POST", "/v1/subscriptions/{}/(migrate|pause|resume)"),
         ("DELETE", "/v1/subscriptions/{}/discount"),
         ("POST", "/v1/webhook_endpoints/{}"),

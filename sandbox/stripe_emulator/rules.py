@@ -70,9 +70,8 @@ def _schedule_create(params: Params) -> None:
     if not params.get("phases"):
         raise missing("phases")
     _phases(params["phases"])
-    _terms(params["phases"], params.get("default_settings", {}))
-    start = params.get("start_date")
-    _in_order(params["phases"], start if isinstance(start, int) else None)
+    terms(params["phases"], params.get("default_settings", {}))
+    _in_order(params["phases"], params.get("start_date"), "start_date")
 
 
 def _schedule_update(params: Params) -> None:
@@ -87,7 +86,28 @@ def _schedule_update(params: Params) -> None:
             "The subscription schedule update is missing at least one phase with a `start_date` to anchor end dates to.",
             param="phases",
         )
-    _in_order(params["phases"], start if isinstance(start, int) else None)
+    _in_order(params["phases"], start, "phases[0][start_date]")
+
+
+def _subscription_update(params: Params) -> None:
+    _discounts(params.get("discounts") or [], "discounts")
+    items = params.get("items", [])
+    if len(items) > MAX_ITEMS:
+        raise StripeError(f"You may pass at most {MAX_ITEMS} items.", param="items")
+    for index, item in enumerate(items):
+        if item.get("quantity", 0) < 0:
+            raise _too_small(f"items[{index}][quantity]", 0)
+        if "id" not in item:
+            _one_price(item, f"items[{index}]", "price", "price_data", "plan")
+        _discounts(item.get("discounts") or [], f"items[{index}][discounts]")
+
+
+def _preview(params: Params) -> None:
+    details = params.get("schedule_details", {})
+    try:
+        _schedule_update(details)
+    except StripeError as error:
+        raise error.within("schedule_details") from None
 
 
 def _phases(phases: list[dict[str, Any]]) -> None:
@@ -150,22 +170,23 @@ def _discounts(discounts: list[dict[str, Any]], path: str) -> None:
             raise exclusive(f"{path}[{index}]", "coupon", "discount", "promotion_code")
 
 
-def _terms(phases: list[dict[str, Any]], defaults: Params) -> None:
-    """`send_invoice` needs days until due, from the phase or the default settings."""
+def terms(phases: list[dict[str, Any]], defaults: Params) -> None:
+    """`send_invoice` needs days until due, from the phase or the default settings; each as sent or as stored."""
+    default_days = defaults.get("invoice_settings", {}).get("days_until_due")
     for index, phase in enumerate(phases):
-        method = phase.get("collection_method", defaults.get("collection_method"))
-        own = phase.get("invoice_settings", {}).get("days_until_due")
-        if method == "send_invoice" and own is None and defaults.get("invoice_settings", {}).get("days_until_due") is None:
+        method = phase.get("collection_method") or defaults.get("collection_method")
+        days = (phase.get("invoice_settings") or {}).get("days_until_due") or default_days
+        if method == "send_invoice" and days is None:
             raise StripeError(
                 "You must specify `days_until_due` when `collection_method` is `send_invoice`.",
                 param=f"phases[{index}][invoice_settings][days_until_due]",
             )
 
 
-def _in_order(phases: list[dict[str, Any]], start: int | None) -> None:
-    """Times are Unix seconds, and each known end comes after the known start before it."""
-    if start is not None:
-        check_timestamp(start, "start_date")
+def _in_order(phases: list[dict[str, Any]], start: int | str | None, param: str) -> None:
+    """Times are Unix seconds or `now`, and each known end comes after the known start before it."""
+    if isinstance(start, int):
+        check_timestamp(start, param)
     for index, phase in enumerate(phases):
         end = phase.get("end_date")
         if isinstance(end, int):
@@ -271,6 +292,8 @@ _RULES: Mapping[str, Callable[[Params], None]] = {
     "subscription_schedules.create": _schedule_create,
     "subscription_schedules.update": _schedule_update,
     "subscription_schedules.list": _schedule_list,
+    "subscriptions.update": _subscription_update,
+    "invoices.create_preview": _preview,
     "prices.create": _price_create,
     "prices.update": _lookup_key,
     "prices.list": _price_list,

@@ -1,4 +1,4 @@
-"""Subscription schedules: create, retrieve, list, cancel, release, and what time does to them.
+"""Subscription schedules: create, retrieve, list, cancel, release, and what time does to them. Updates are in `updates`.
 
 not_started → active → completed (end_behavior `cancel`) or released (`release`); both also → canceled or released by request.
 """
@@ -33,6 +33,8 @@ def create(moment: Moment, params: Json, _: str) -> Json:
     currency = phases.check_state(moment, params["phases"], flexible=billing_mode["type"] == "flexible")
     start = moment.now if params["start_date"] == "now" else params["start_date"]
     resolved = phases.resolve(moment, params["phases"], start, currency)
+    if resolved[0]["end_date"] <= moment.now:
+        raise not_modelled("a new schedule with a phase that is already over", "phases[0]")
     _bind_currency(account, params["customer"], currency)
     schedule: Json = {
         "id": new_id("sub_sched"),
@@ -60,12 +62,8 @@ def create(moment: Moment, params: Json, _: str) -> Json:
     merge_metadata(schedule, params.get("metadata"))
     account.add(schedule)
     if start <= moment.now:
-        _begin(moment, schedule)
-    else:
-        account.agenda.at(start, partial(_boundary, account, schedule["id"]))
-    end = resolved[-1]["end_date"]
-    if end - EXPIRING > moment.now:
-        account.agenda.at(end - EXPIRING, partial(_expiring, account, schedule["id"]))
+        begin(moment, schedule)
+    expect(moment, schedule)
     shown = moment.show(schedule)
     # Observed: the schedule's own event comes after the subscription's.
     moment.emit("subscription_schedule.created", shown)
@@ -91,7 +89,7 @@ def listed(moment: Moment, params: Json, _: str) -> Json:
 def cancel(moment: Moment, _: Json, object_id: str) -> Json:
     """Cancel the schedule and its subscription at once. `invoice_now` and `prorate` have no effect: nothing is billed here."""
     schedule = moment.account.find("subscription_schedule", object_id)
-    _check_open(schedule, "cancel", "canceled")
+    check_open(schedule, "cancel", "canceled")
     if schedule["status"] == "active":
         subscriptions.cancel(moment, moment.account.find("subscription", schedule["subscription"]))
     return close(moment, schedule, "canceled")
@@ -100,8 +98,39 @@ def cancel(moment: Moment, _: Json, object_id: str) -> Json:
 def release(moment: Moment, params: Json, object_id: str) -> Json:
     """End the schedule and leave its subscription running; a schedule that has not started leaves none."""
     schedule = moment.account.find("subscription_schedule", object_id)
-    _check_open(schedule, "release", "released")
+    check_open(schedule, "release", "released")
     return _release(moment, schedule, keep_cancel_at=params.get("preserve_cancel_date", False))
+
+
+def begin(moment: Moment, schedule: Json) -> None:
+    """Start with the first phase, which is the current one: a schedule that begins has no phase that is over."""
+    schedule["status"] = "active"
+    set_current(schedule, schedule["phases"][0])
+    schedule["subscription"] = subscriptions.start(moment, schedule)["id"]
+
+
+def set_current(schedule: Json, phase: Json) -> None:
+    """Point `current_phase` at a phase."""
+    schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
+
+
+def expect(moment: Moment, schedule: Json) -> None:
+    """Put on the agenda what time brings next; asked for after every change. What has been put there before is passed over."""
+    agenda, schedule_id, current = moment.account.agenda, schedule["id"], schedule["current_phase"]
+    boundary = current["end_date"] if current else schedule["phases"][0]["start_date"]
+    agenda.at(boundary, partial(_boundary, moment.account, schedule_id), name=f"boundary {schedule_id}")
+    expiring = schedule["phases"][-1]["end_date"] - EXPIRING
+    if expiring > moment.now:
+        agenda.at(expiring, partial(_expiring, moment.account, schedule_id), name=f"expiring {schedule_id}")
+
+
+def check_open(schedule: Json, verb: str, done: str) -> None:
+    """Refuse to do something to a schedule that is over."""
+    if schedule["status"] not in OPEN:
+        raise StripeError(
+            f"You cannot {verb} a subscription schedule that is currently in the `{schedule['status']}` status. "
+            f"It must be in `{', '.join(OPEN)}` status to be {done}."
+        )
 
 
 def close(moment: Moment, schedule: Json, status: str) -> Json:
@@ -123,14 +152,6 @@ def _release(moment: Moment, schedule: Json, *, keep_cancel_at: bool) -> Json:
         moment.emit("subscription_schedule.updated", moment.show(schedule), before)
         subscriptions.release(moment, subscription, keep_cancel_at=keep_cancel_at)
     return close(moment, schedule, "released")
-
-
-def _check_open(schedule: Json, verb: str, done: str) -> None:
-    if schedule["status"] not in OPEN:
-        raise StripeError(
-            f"You cannot {verb} a subscription schedule that is currently in the `{schedule['status']}` status. "
-            f"It must be in `{', '.join(OPEN)}` status to be {done}."
-        )
 
 
 def _bind_currency(account: Account, customer_id: str, currency: str) -> None:
@@ -169,29 +190,19 @@ def _default_settings(sent: Json) -> Json:
     }
 
 
-def _begin(moment: Moment, schedule: Json) -> None:
-    schedule["status"] = "active"
-    # The first phase is the current one: a new schedule has no phase that is over.
-    _set_current(moment, schedule, schedule["phases"][0])
-    schedule["subscription"] = subscriptions.start(moment, schedule)["id"]
-
-
-def _set_current(moment: Moment, schedule: Json, phase: Json) -> None:
-    schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
-    moment.account.agenda.at(phase["end_date"], partial(_boundary, moment.account, schedule["id"]))
-
-
 def _boundary(account: Account, schedule_id: str, when: int) -> None:
     """The start or the end of a phase has come, if the schedule still says so."""
     schedule, moment = account.kinds["subscription_schedule"][schedule_id], Moment(account, when)
     before = moment.show(schedule)
     if schedule["status"] == "not_started" and schedule["phases"][0]["start_date"] == when:
-        _begin(moment, schedule)
+        begin(moment, schedule)
+        expect(moment, schedule)
         moment.emit("subscription_schedule.updated", moment.show(schedule), before)
     elif schedule["status"] == "active" and schedule["current_phase"]["end_date"] == when:
         following = next((phase for phase in schedule["phases"] if phase["start_date"] == when), None)
         if following is not None:
-            _set_current(moment, schedule, following)
+            set_current(schedule, following)
+            expect(moment, schedule)
             subscriptions.enter(moment, schedule)
             moment.emit("subscription_schedule.updated", moment.show(schedule), before)
         elif schedule["end_behavior"] == "cancel":

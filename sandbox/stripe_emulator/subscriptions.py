@@ -89,7 +89,7 @@ def start(moment: Moment, schedule: Json) -> Json:
         "trial_start": None,
     }
     subscription["items"]["url"] = f"/v1/subscription_items?subscription={subscription['id']}"
-    _apply(moment, moment.account.add(subscription), schedule)
+    _apply(moment, moment.account.add(subscription), schedule, since=phase["start_date"])
     moment.emit("customer.subscription.created", moment.show(subscription))
     return subscription
 
@@ -98,7 +98,22 @@ def enter(moment: Moment, schedule: Json) -> None:
     """Write the schedule's current phase to its subscription."""
     subscription = moment.account.find("subscription", schedule["subscription"])
     before = moment.show(subscription)
-    _apply(moment, subscription, schedule)
+    _apply(moment, subscription, schedule, since=current_phase(schedule)["start_date"])
+    moment.emit("customer.subscription.updated", moment.show(subscription), before)
+
+
+def follow(moment: Moment, schedule: Json, *, phase_sent: bool) -> None:
+    """Write what a request has changed about the current phase to the subscription, at once.
+
+    phase_sent: whether the phase itself was sent, which applies all of it again. Observed: its coupons are redeemed anew, and
+    a discount that lasts some months restarts.
+    """
+    subscription = moment.account.find("subscription", schedule["subscription"])
+    before = moment.show(subscription)
+    if phase_sent:
+        _apply(moment, subscription, schedule, since=moment.now)
+    else:
+        _apply_settings(moment, subscription, schedule)
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 
@@ -118,7 +133,7 @@ def release(moment: Moment, subscription: Json, *, keep_cancel_at: bool) -> None
         moment.account.agenda.at(subscription["cancel_at"], partial(_cancel_at, moment.account, subscription["id"]))
     else:
         subscription["cancel_at"] = None
-    _set_periods(moment, subscription)
+    set_periods(moment, subscription)
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 
@@ -128,76 +143,84 @@ def current_phase(schedule: Json) -> Json:
     return next(phase for phase in schedule["phases"] if phase["start_date"] == start_date)
 
 
-def _apply(moment: Moment, subscription: Json, schedule: Json) -> None:
-    """Write a phase to the subscription. Stripe: a phase's own settings precede the schedule's defaults."""
+def put_items(moment: Moment, subscription: Json, items: list[Json]) -> None:
+    """Have `items` in place of the subscription's."""
+    before = {interval_of(moment, item["price"]) for item in subscription["items"]["data"]}
+    if before.isdisjoint(interval_of(moment, item["price"]) for item in items):
+        # Stripe: going over to another interval resets the anchor. It holds for the start too, which has no interval before.
+        subscription["billing_cycle_anchor"] = moment.now
+    subscription["items"].update(data=items, total_count=len(items))
+
+
+def new_item(moment: Moment, subscription: Json, price_id: str) -> Json:
+    """An item of a price that the subscription does not have yet."""
+    return {
+        "id": new_id("si"),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": moment.now,
+        "discounts": [],
+        "metadata": {},
+        "price": price_id,
+        "quantity": 1,
+        "subscription": subscription["id"],
+        "tax_rates": [],
+    }
+
+
+def redeem(moment: Moment, subscription: Json, discounts: list[Json], *, since: int, item: str | None = None) -> list[str]:
+    """The ids of the discounts that are asked for. Observed: a coupon mints a new one each time; one that is named is kept."""
+    names = {"customer": subscription["customer"], "subscription": subscription["id"], "item": item}
+    found = [entry.get("discount") or coupons.redeem(moment, entry["coupon"], start=since, **names) for entry in discounts]
+    return [discount for discount in found if discount is not None]
+
+
+def set_periods(moment: Moment, subscription: Json) -> None:
+    """Each item's current billing period, cut short where the subscription ends inside it, and its turn on the agenda."""
+    for item in subscription["items"]["data"]:
+        begin, end = period(subscription["billing_cycle_anchor"], interval_of(moment, item["price"]), moment.now)
+        item["current_period_start"] = begin
+        item["current_period_end"] = min(end, subscription["cancel_at"] or end)
+    turn, name = partial(_turn, moment.account, subscription["id"]), f"turn {subscription['id']}"
+    moment.account.agenda.at(_period_end(subscription), turn, rank=_AFTER_BOUNDARIES, name=name)
+
+
+def _apply(moment: Moment, subscription: Json, schedule: Json, *, since: int) -> None:
+    """Write the current phase to the subscription; what it redeems begins at `since`."""
+    phase = current_phase(schedule)
+    merge_metadata(subscription, phase["metadata"])
+    put_items(moment, subscription, _items_of(moment, subscription, phase, since))
+    subscription["discounts"] = redeem(moment, subscription, phase["discounts"], since=since)
+    if (phase["billing_cycle_anchor"] or schedule["default_settings"]["billing_cycle_anchor"]) == "phase_start":
+        subscription["billing_cycle_anchor"] = phase["start_date"]
+    _apply_settings(moment, subscription, schedule)
+
+
+def _apply_settings(moment: Moment, subscription: Json, schedule: Json) -> None:
+    """Write the settings of the current phase. Stripe: a phase's own precede the schedule's defaults."""
     phase, defaults = current_phase(schedule), schedule["default_settings"]
     subscription["collection_method"] = phase["collection_method"] or defaults["collection_method"]
     days = (phase["invoice_settings"] or {}).get("days_until_due") or defaults["invoice_settings"]["days_until_due"]
     # Stripe: null with charge_automatically.
     subscription["days_until_due"] = days if subscription["collection_method"] == "send_invoice" else None
     subscription["description"] = phase["description"] or defaults["description"] or subscription["description"]
-    merge_metadata(subscription, phase["metadata"])
-    before = {interval_of(moment, item["price"]) for item in subscription["items"]["data"]}
-    _replace_items(moment, subscription, phase)
-    after = {interval_of(moment, item["price"]) for item in subscription["items"]["data"]}
-    subscription["discounts"] = _redeemed(moment, subscription, phase, None)
-    if (phase["billing_cycle_anchor"] or defaults["billing_cycle_anchor"]) == "phase_start":
-        subscription["billing_cycle_anchor"] = phase["start_date"]
-    elif before.isdisjoint(after):
-        # Stripe: going over to another interval resets the anchor. It holds for the start too, which has no interval before.
-        subscription["billing_cycle_anchor"] = moment.now
     # Stripe: the end of the schedule is set only during its last phase.
     ends = schedule["end_behavior"] == "cancel" and phase is schedule["phases"][-1]
     subscription["cancel_at"] = phase["end_date"] if ends else None
-    _set_periods(moment, subscription)
+    set_periods(moment, subscription)
 
 
-def _replace_items(moment: Moment, subscription: Json, phase: Json) -> None:
-    """The phase's items in place of the subscription's; an item whose price stays keeps its id, its metadata is merged."""
+def _items_of(moment: Moment, subscription: Json, phase: Json, since: int) -> list[Json]:
+    """The phase's items as the subscription's; an item whose price stays keeps its id, its metadata is merged."""
     held = {item["price"]: item for item in subscription["items"]["data"]}
     items = []
     for wanted in phase["items"]:
-        item = held.get(wanted["price"]) or {
-            "id": new_id("si"),
-            "object": "subscription_item",
-            "billing_thresholds": None,
-            "created": moment.now,
-            "metadata": {},
-            "price": wanted["price"],
-            "subscription": subscription["id"],
-            "tax_rates": [],
-        }
+        item = held.get(wanted["price"]) or new_item(moment, subscription, wanted["price"])
         item["quantity"] = wanted["quantity"]
         merge_metadata(item, wanted["metadata"])
-        item["discounts"] = _redeemed(moment, subscription, {**wanted, "start_date": phase["start_date"]}, item["id"])
+        item["discounts"] = redeem(moment, subscription, wanted["discounts"], since=since, item=item["id"])
         items.append(item)
-    subscription["items"].update(data=items, total_count=len(items))
-
-
-def _redeemed(moment: Moment, subscription: Json, holder: Json, item_id: str | None) -> list[str]:
-    """Observed: a coupon that is sent mints a new discount each time."""
-    discounts = [
-        coupons.redeem(
-            moment,
-            discount["coupon"],
-            customer=subscription["customer"],
-            subscription=subscription["id"],
-            item=item_id,
-            start=holder["start_date"],
-        )
-        for discount in holder["discounts"]
-    ]
-    return [discount for discount in discounts if discount is not None]
-
-
-def _set_periods(moment: Moment, subscription: Json) -> None:
-    """Each item's current billing period, cut short where the subscription ends inside it, and its turn on the agenda."""
-    for item in subscription["items"]["data"]:
-        begin, end = period(subscription["billing_cycle_anchor"], interval_of(moment, item["price"]), moment.now)
-        item["current_period_start"] = begin
-        item["current_period_end"] = min(end, subscription["cancel_at"] or end)
-    turn = partial(_turn, moment.account, subscription["id"])
-    moment.account.agenda.at(_period_end(subscription), turn, rank=_AFTER_BOUNDARIES)
+    return items
 
 
 def _turn(account: Account, subscription_id: str, when: int) -> None:
@@ -207,7 +230,7 @@ def _turn(account: Account, subscription_id: str, when: int) -> None:
         return
     moment = Moment(account, when)
     before = moment.show(subscription)
-    _set_periods(moment, subscription)
+    set_periods(moment, subscription)
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 

@@ -99,9 +99,9 @@ def test_an_account_out_of_reach(world: World, account: str) -> None:
         ("GET", "/v1/invoices", 501, "emulator_not_modelled"),
         ("POST", "/v1/invoices/create_preview", 501, "emulator_not_modelled"),
         ("GET", "/v1/products/search?query=x", 501, "emulator_not_modelled"),
-        ("POST", "/v1/subscription_schedules/sub_sched_1", 501, "emulator_not_modelled"),
+        ("POST", "/v1/subscription_schedules/sub_sched_1", 404, "invalid_request_error"),
         ("POST", "/v1/subscriptions", 501, "emulator_not_modelled"),
-        ("DELETE", "/v1/subscriptions/sub_1", 501, "emulator_not_modelled"),
+        ("DELETE", "/v1/subscriptions/sub_1/discount", 501, "emulator_not_modelled"),
         ("GET", "/v1/customers/cus_1/tax_ids", 501, "emulator_not_modelled"),
     ],
 )

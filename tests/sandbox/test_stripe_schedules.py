@@ -297,8 +297,6 @@ def test_more_that_is_not_modelled(world: World) -> None:
     assert refusal(create, {"customer": customer, "phases": [world.phase("2028-01-01")]}).http_status == 501  # no start_date
     over = [world.phase("2026-06-01"), world.phase("2028-01-01")]
     assert refusal(world.schedule, *over, start_date=at("2026-01-01")).http_status == 501
-    update = world.sdk.v1.subscription_schedules.update
-    assert refusal(update, "sub_sched_1", {"end_behavior": "cancel"}).http_status == 501
 
 
 def test_lists_of_schedules(world: World) -> None:
