@@ -25,15 +25,16 @@ FORM = "application/x-www-form-urlencoded"
 MAX_ATTEMPTS = 3
 RETRY_AFTER = 3600
 # The rules across the fields of phases follow their references; these handlers ask for them themselves.
-RULES_AFTER_REFERENCES = ("subscription_schedules.create", "subscription_schedules.update")
+RULES_AFTER_REFERENCES = ("subscription_schedules.create", "subscription_schedules.update", "invoices.create_preview")
 
 
 class StripeEmulator(Emulator):
     """Stripe's customers, catalogue, coupons, subscription schedules, events and webhooks, over HTTP.
 
-    Modelled is what the schedules do to subscriptions as time passes. There are no invoices, so nothing is prorated, paid or
-    billed, and a coupon of duration `once` is never used up. What Stripe has and this has not is refused with status 501 and
-    the error type `emulator_not_modelled`.
+    Modelled is what the schedules do to subscriptions as time passes and as they are updated, and what people do to
+    subscriptions themselves. There are no invoices, so nothing is prorated, paid or billed, and a coupon of duration `once` is
+    never used up; only the first invoice of a schedule can be previewed. What Stripe has and this has not is refused with
+    status 501 and the error type `emulator_not_modelled`.
 
     accounts: secret key → account id. `Stripe-Account` reaches any other `acct_…`, each with a state of its own.
     signing_clock: the time in webhook signatures, in Unix seconds; the receiver compares it with its own clock.
@@ -159,7 +160,7 @@ class StripeEmulator(Emulator):
             if error.type == "emulator_not_modelled":
                 raise
             return error.response()
-        if route.method != "GET":
+        if route.writes:
             self._writes += 1
         views.expand(moment.account.kinds, body, values.get("expand", []), moment.now)
         return Response(body=body)

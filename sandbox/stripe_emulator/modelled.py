@@ -103,6 +103,13 @@ _OPERATIONS: Mapping[str, Modelled] = {
     },
     "subscriptions.cancel": _names("expand", "invoice_now", "prorate"),
     "subscriptions.list": _PAGE | _names("collection_method", "created", "customer", "price", "status"),
+    "invoices.create_preview": {
+        **_names("customer", "expand", "preview_mode", "schedule"),
+        "schedule_details": {
+            **_names("billing_mode", "end_behavior", "proration_behavior"),
+            "phases": {**_PHASE, **_names("start_date"), "invoice_settings": _names("days_until_due")},
+        },
+    },
     "events.retrieve": _ONE,
     "events.list": _PAGE | _names("created", "type", "types"),
     "webhook_endpoints.create": _names("api_version", "connect", "description", "enabled_events", "expand", "metadata", "url"),
@@ -116,6 +123,7 @@ _VALUES: Mapping[str, tuple[Any, ...]] = {
     "billing_scheme": ("tiered",),
     "usage_type": ("metered",),
     "end_behavior": ("none", "renew"),
+    "preview_mode": ("recurring",),
 }
 
 

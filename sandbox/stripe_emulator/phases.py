@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sandbox.stripe_emulator import coupons
-from sandbox.stripe_emulator.account import Moment
+from sandbox.stripe_emulator.account import Account, Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
 from sandbox.stripe_emulator.intervals import Interval, add, combine
 
@@ -78,9 +78,25 @@ def instant(moment: Moment, value: int | str) -> int:
     return moment.now if isinstance(value, str) else value
 
 
-def interval_of(moment: Moment, price_id: str) -> Interval:
+def terms_of(schedule: Json | None) -> tuple[str | None, frozenset[str]]:
+    """The currency that a schedule is bound to, and the prices that are on it; of none, none."""
+    if schedule is None:
+        return None, frozenset()
+    items = (item for phase in schedule["phases"] for item in (*phase["items"], *phase["add_invoice_items"]))
+    return schedule["phases"][0]["currency"], frozenset(item["price"] for item in items)
+
+
+def collection(phase: Json, defaults: Json) -> tuple[str, int | None]:
+    """How the invoices of a phase object are collected, and the days until they are due; what it says precedes `defaults`."""
+    method: str = phase["collection_method"] or defaults["collection_method"]
+    days = (phase["invoice_settings"] or {}).get("days_until_due") or defaults["invoice_settings"]["days_until_due"]
+    # Stripe: null with charge_automatically.
+    return method, days if method == "send_invoice" else None
+
+
+def interval_of(account: Account, price_id: str) -> Interval:
     """How often a recurring price bills."""
-    recurring = moment.account.kinds["price"][price_id]["recurring"]
+    recurring = account.kinds["price"][price_id]["recurring"]
     return recurring["interval"], recurring["interval_count"]
 
 
@@ -102,7 +118,7 @@ def check_price(moment: Moment, price_id: str, param: str, wanted: str, held: Co
 
 def check_intervals(moment: Moment, prices: list[str], param: str, *, flexible: bool) -> None:
     """Refuse prices whose intervals one subscription cannot combine; classic billing takes one interval only."""
-    intervals = {interval_of(moment, price) for price in prices}
+    intervals = {interval_of(moment.account, price) for price in prices}
     if not (combine(intervals) if flexible else len(intervals) == 1):
         raise mismatch("interval", param)
 
@@ -126,7 +142,7 @@ def _end(moment: Moment, phase: Json, start: int, index: int) -> int:
     if "duration" in phase:
         return add(start, phase["duration"]["interval"], phase["duration"].get("interval_count", 1))
     # Stripe: without either, one billing cycle. Which price decides in a mixture is not documented.
-    intervals = {interval_of(moment, item["price"]) for item in phase["items"]}
+    intervals = {interval_of(moment.account, item["price"]) for item in phase["items"]}
     if len(intervals) > 1:
         raise not_modelled("the computed end of a phase with mixed intervals", f"phases[{index}]")
     return add(start, *intervals.pop())

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 from stripe import StripeClient
 
-from sandbox.stripe_emulator import catalogue, coupons, customers, edits, events, schedules, subscriptions, updates, webhooks
+from sandbox.stripe_emulator import (
+    catalogue,
+    coupons,
+    customers,
+    edits,
+    events,
+    previews,
+    schedules,
+    subscriptions,
+    updates,
+    webhooks,
+)
 from sandbox.stripe_emulator.account import Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
 
@@ -30,6 +41,11 @@ class Route:
     def answers_list(self) -> bool:
         """Whether the answer is a list of objects."""
         return self.operation.endswith((".list", ".search"))
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything."""
+        return self.method != "GET" and self.handler is not previews.create
 
 
 def find(method: str, path: str) -> tuple[Route, str]:
@@ -130,6 +146,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     *_resource("subscriptions", {"list": subscriptions.listed, "retrieve": subscriptions.retrieve, "update": edits.update}),
     Route("DELETE", _pattern("/v1/subscriptions/{id}"), "subscriptions.cancel", "subscription", edits.cancel),
+    Route("POST", _pattern("/v1/invoices/create_preview"), "invoices.create_preview", "invoice", previews.create),
     *_resource("events", {"list": events.listed, "retrieve": events.retrieve}),
     *_resource(
         "webhook_endpoints",
@@ -150,6 +167,9 @@ _BEYOND = tuple(
         ("POST", "/v1/subscriptions"),
         ("POST", "/v1/subscriptions/{}/(migrate|pause|resume)"),
         ("DELETE", "/v1/subscriptions/{}/discount"),
+        ("GET", "/v1/invoices(/.+)?"),
+        ("POST", "/v1/invoices(/(?!create_preview$).+)?"),
+        ("DELETE", "/v1/invoices/{}"),
         ("POST", "/v1/webhook_endpoints/{}"),
         ("GET", "/v1/products/{}/features(/{})?"),
         ("POST", "/v1/products/{}/features"),

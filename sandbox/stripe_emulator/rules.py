@@ -103,9 +103,8 @@ def _subscription_update(params: Params) -> None:
 
 
 def _preview(params: Params) -> None:
-    details = params.get("schedule_details", {})
     try:
-        _schedule_update(details)
+        _schedule_update(params.get("schedule_details", {}))
     except StripeError as error:
         raise error.within("schedule_details") from None
 

@@ -35,7 +35,8 @@ def create(moment: Moment, params: Json, _: str) -> Json:
     resolved = phases.resolve(moment, params["phases"], start, currency)
     if resolved[0]["end_date"] <= moment.now:
         raise not_modelled("a new schedule with a phase that is already over", "phases[0]")
-    _bind_currency(account, params["customer"], currency)
+    check_currency(account, params["customer"], currency)
+    account.kinds["customer"][params["customer"]]["currency"] = currency
     schedule: Json = {
         "id": new_id("sub_sched"),
         "object": "subscription_schedule",
@@ -47,7 +48,7 @@ def create(moment: Moment, params: Json, _: str) -> Json:
         "current_phase": None,
         "customer": params["customer"],
         "customer_account": None,
-        "default_settings": _default_settings(params.get("default_settings", {})),
+        "default_settings": default_settings(params.get("default_settings", {})),
         "end_behavior": params.get("end_behavior", "release"),
         "livemode": False,
         "metadata": {},
@@ -154,19 +155,17 @@ def _release(moment: Moment, schedule: Json, *, keep_cancel_at: bool) -> Json:
     return close(moment, schedule, "released")
 
 
-def _bind_currency(account: Account, customer_id: str, currency: str) -> None:
+def check_currency(account: Account, customer_id: str, currency: str) -> None:
     """Stripe: one currency per customer while anything recurring of it is under way."""
-    customer = account.kinds["customer"][customer_id]
     for schedule in account.kinds["subscription_schedule"].values():
         if schedule["customer"] == customer_id and schedule["status"] in OPEN:
-            _check_currency(schedule["phases"][0]["currency"], currency)
+            _check_bound(schedule["phases"][0]["currency"], currency)
     for subscription in account.kinds["subscription"].values():
         if subscription["customer"] == customer_id and subscription["status"] != "canceled":
-            _check_currency(subscription["currency"], currency)
-    customer["currency"] = currency
+            _check_bound(subscription["currency"], currency)
 
 
-def _check_currency(bound: str, currency: str) -> None:
+def _check_bound(bound: str, currency: str) -> None:
     if bound != currency:
         raise StripeError(
             "You cannot combine currencies on a single customer. This customer has an active subscription, subscription "
@@ -175,7 +174,8 @@ def _check_currency(bound: str, currency: str) -> None:
         )
 
 
-def _default_settings(sent: Json) -> Json:
+def default_settings(sent: Json) -> Json:
+    """The default settings as an object, from those that were sent."""
     return {
         "application_fee_percent": None,
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},

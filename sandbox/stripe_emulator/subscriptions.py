@@ -10,7 +10,7 @@ from sandbox.stripe_emulator.errors import Json
 from sandbox.stripe_emulator.fields import merge_metadata
 from sandbox.stripe_emulator.intervals import period
 from sandbox.stripe_emulator.pages import page, same
-from sandbox.stripe_emulator.phases import interval_of
+from sandbox.stripe_emulator.phases import collection, interval_of
 
 # Billing cycles turn after the boundaries of schedules that fall on the same second.
 _AFTER_BOUNDARIES = 1
@@ -145,8 +145,8 @@ def current_phase(schedule: Json) -> Json:
 
 def put_items(moment: Moment, subscription: Json, items: list[Json]) -> None:
     """Have `items` in place of the subscription's."""
-    before = {interval_of(moment, item["price"]) for item in subscription["items"]["data"]}
-    if before.isdisjoint(interval_of(moment, item["price"]) for item in items):
+    before = {interval_of(moment.account, item["price"]) for item in subscription["items"]["data"]}
+    if before.isdisjoint(interval_of(moment.account, item["price"]) for item in items):
         # Stripe: going over to another interval resets the anchor. It holds for the start too, which has no interval before.
         subscription["billing_cycle_anchor"] = moment.now
     subscription["items"].update(data=items, total_count=len(items))
@@ -178,7 +178,7 @@ def redeem(moment: Moment, subscription: Json, discounts: list[Json], *, since: 
 def set_periods(moment: Moment, subscription: Json) -> None:
     """Each item's current billing period, cut short where the subscription ends inside it, and its turn on the agenda."""
     for item in subscription["items"]["data"]:
-        begin, end = period(subscription["billing_cycle_anchor"], interval_of(moment, item["price"]), moment.now)
+        begin, end = period(subscription["billing_cycle_anchor"], interval_of(moment.account, item["price"]), moment.now)
         item["current_period_start"] = begin
         item["current_period_end"] = min(end, subscription["cancel_at"] or end)
     turn, name = partial(_turn, moment.account, subscription["id"]), f"turn {subscription['id']}"
@@ -199,10 +199,7 @@ def _apply(moment: Moment, subscription: Json, schedule: Json, *, since: int) ->
 def _apply_settings(moment: Moment, subscription: Json, schedule: Json) -> None:
     """Write the settings of the current phase. Stripe: a phase's own precede the schedule's defaults."""
     phase, defaults = current_phase(schedule), schedule["default_settings"]
-    subscription["collection_method"] = phase["collection_method"] or defaults["collection_method"]
-    days = (phase["invoice_settings"] or {}).get("days_until_due") or defaults["invoice_settings"]["days_until_due"]
-    # Stripe: null with charge_automatically.
-    subscription["days_until_due"] = days if subscription["collection_method"] == "send_invoice" else None
+    subscription["collection_method"], subscription["days_until_due"] = collection(phase, defaults)
     subscription["description"] = phase["description"] or defaults["description"] or subscription["description"]
     # Stripe: the end of the schedule is set only during its last phase.
     ends = schedule["end_behavior"] == "cancel" and phase is schedule["phases"][-1]

@@ -65,9 +65,9 @@ def _resolved(moment: Moment, schedule: Json, sent: list[Json]) -> list[Json]:
     Stripe's connector for Salesforce CPQ archives prices right after the schedule exists and sends them again: those that are
     on the schedule can be inactive.
     """
-    held = {item["price"] for phase in schedule["phases"] for item in (*phase["items"], *phase["add_invoice_items"])}
     flexible = schedule["billing_mode"]["type"] == "flexible"
-    currency = phases.check_state(moment, sent, flexible=flexible, currency=schedule["phases"][0]["currency"], held=held)
+    currency, held = phases.terms_of(schedule)
+    currency = phases.check_state(moment, sent, flexible=flexible, currency=currency, held=held)
     start = sent[0]["start_date"]
     if schedule["status"] == "active":
         _check_start_of_current(schedule, start)

@@ -33,6 +33,7 @@ _LEADS: Mapping[str, Mapping[str, str]] = {
     "<phase item>": {"price": "price", "discounts": "<phase discount>"},
     "<phase discount>": {"coupon": "coupon", "discount": "discount"},
     "subscription": {"customer": "customer", "schedule": "subscription_schedule", "discounts": "discount", "items": "<items>"},
+    "invoice": {"customer": "customer"},
     "<items>": {"data": "subscription_item"},
     "subscription_item": {"discounts": "discount", "price": "price"},
 }
