@@ -253,6 +253,7 @@ def _coupon_create(params: Params) -> None:
         raise missing("currency")
     if "currency" in params:
         _currency(params["currency"])
+        _in_whole_steps(params.get("amount_off", 0), params["currency"], "amount_off")
     repeating = params.get("duration") == "repeating"
     if repeating and "duration_in_months" not in params:
         raise missing("duration_in_months")
@@ -287,7 +288,35 @@ def _too_small(param: str, least: int) -> StripeError:
     return StripeError(message, code="parameter_invalid_integer", param=param)
 
 
+# Stripe: a customer's texts, by their longest. Observed for the phone: "Invalid string: …; must be at most 20 characters".
+_CUSTOMER_TEXTS = {"name": 256, "phone": 20, "email": 512, "description": 5000, "business_name": 150, "individual_name": 150}
+
+# Stripe: amounts in these currencies are whole units, or end in 0.
+_STEPS = dict.fromkeys(("isk", "ugx"), 100) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 10)
+
+
+def _customer(params: Params) -> None:
+    shipping = params.get("shipping") or {}
+    for path, holder in (("", params), ("shipping", shipping)):
+        for name, most in _CUSTOMER_TEXTS.items():
+            if len(holder.get(name) or "") > most:
+                text = f"Invalid string: {holder[name][:12]}…; must be at most {most} characters"
+                raise StripeError(text, param=f"{path}[{name}]" if path else name)
+        country = (holder.get("address") or {}).get("country")
+        if country and not (len(country) == 2 and country.isascii() and country.isalpha()):  # noqa: PLR2004 (ISO 3166-1 alpha-2)
+            text = f"Country '{country}' is unknown. Try using a 2-character alphanumeric country code instead."
+            raise StripeError(text, param=f"{path}[address][country]" if path else "address[country]")
+
+
+def _in_whole_steps(amount: int, currency: str, path: str) -> None:
+    step = _STEPS.get(currency.lower(), 1)
+    if amount % step:
+        raise StripeError(f"Invalid {path}: amounts in {currency.lower()} are multiples of {step}.", param=path)
+
+
 _RULES: Mapping[str, Callable[[Params], None]] = {
+    "customers.create": _customer,
+    "customers.update": _customer,
     "subscription_schedules.create": _schedule_create,
     "subscription_schedules.update": _schedule_update,
     "subscription_schedules.list": _schedule_list,

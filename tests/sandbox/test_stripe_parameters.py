@@ -252,3 +252,25 @@ def _assert_known(shape: Shape, names: modelled.Modelled, path: str) -> None:
         if below is not None:
             assert not isinstance(shape.known[name], Free)
             _assert_known(shape.known[name], below, f"{path}[{name}]")
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "said"),
+    [
+        ("customers.create", {"phone": "0" * 21}, "at most 20 characters"),
+        ("customers.create", {"name": "x" * 257}, "at most 256 characters"),
+        ("customers.update", {"description": "x" * 5001}, "at most 5000 characters"),
+        ("customers.create", {"shipping": {"name": "x", "address": {}, "phone": "0" * 21}}, "at most 20 characters"),
+        ("customers.create", {"address": {"country": "Germany"}}, "Country 'Germany' is unknown"),
+        ("coupons.create", {"amount_off": 1234, "currency": "kwd"}, "multiples of 10"),
+        ("coupons.create", {"amount_off": 950, "currency": "isk"}, "multiples of 100"),
+    ],
+)
+def test_what_stripe_finds_too_long_or_too_fine(operation: str, params: dict[str, Any], said: str) -> None:
+    with pytest.raises(StripeError, match=said):
+        check(operation, params)
+
+
+def test_what_just_fits() -> None:
+    check("customers.create", {"phone": "0" * 20, "name": "x" * 256, "address": {"country": "DE"}})
+    check("coupons.create", {"amount_off": 1230, "currency": "kwd"})
