@@ -154,6 +154,14 @@ class TestCustomerParams:
         account = replace(ACME, billing=Address(country=country), shipping=Address(country=country))
         assert customer_params(account, org_id=ORG).keys() == {"name", "metadata"}
 
+    def test_what_is_too_long_is_cut_or_left_out(self) -> None:
+        account = Account("001A", "n" * 300, "+1 780-459-5656 ext. 4711", "d" * 32_000, shipping=Address(city="Bonn"))
+        params = customer_params(account, org_id=ORG)
+        parameters.check("customers.create", params)
+        assert (len(params["name"]), len(params["description"])) == (256, 5000)
+        assert "phone" not in params
+        assert "phone" not in params["shipping"]
+
     @pytest.mark.parametrize("blank", ["", " ", "\n", " \r\n "])
     def test_blanks_are_left_out(self, blank: str) -> None:
         address = Address(blank, blank, blank, blank, blank)
