@@ -65,3 +65,12 @@ class Org:
 
     def record(self, kind: str, record: str) -> dict[str, Any]:
         return dict(self.salesforce.record(kind, record))
+
+    def lines_of(self, order: str) -> list[str]:
+        found = self.salesforce.query(f"SELECT Id FROM OrderItem WHERE OrderId = '{order}' ORDER BY Id")
+        return [row["Id"] for row in found]
+
+
+def line(entry: str, start: str = "2026-12-01", end: str | None = "2027-12-01", **fields: Any) -> dict[str, Any]:
+    """An order line to be, for `Org.order`."""
+    return {"PricebookEntryId": entry, "ServiceDate": start, "EndDate": end, **fields}

@@ -259,23 +259,20 @@ class OrderActivation:
     def _refuse(self, state: ContractState, findings: Sequence[Finding], schedule: Schedule | None = None) -> Report:
         """Tell every finding on the Order. Where a schedule exists that Salesforce does not know of, tell that as well."""
         message = as_text(findings, limit=MESSAGE_LENGTH)
-        updates = [self._status(state.order.id, FAILED, message)]
-        if schedule is not None and state.has_contract and state.schedule_id != schedule.id:
-            updates.append(self._contract_ids(state, schedule))
-        self._contracts.write_back(updates)
+        self._mark(state, FAILED, message, schedule)
         return Report("failed", message, state.id, findings, schedule)
 
     def _failure(self, order_id: str, contract_id: str, problem: DataError, intent: Intent | None) -> Report:
         """Tell on the Order why its data cannot be used; in the sync log alone, where Salesforce refuses that too."""
-        message, schedule = problem.message, None
-        update = self._status(order_id, FAILED, message)
+        message, schedule, ids = problem.message, None, {}
         if intent and intent.schedule_id and intent.state == "applied":
             schedule = Schedule(intent.schedule_id, intent.subscription_id)
             message = f"The schedule {schedule.id} exists in Stripe and bills. {message}"
-            ids = {self._mapping.order.schedule_id: schedule.id, self._mapping.order.subscription_id: schedule.subscription_id}
-            update = Update("Order", order_id, {**self._status(order_id, FAILED, message).fields, **ids})
+            names = self._mapping.order
+            ids = {names.schedule_id: schedule.id, names.subscription_id: schedule.subscription_id}
+        told = self._status(order_id, FAILED, message)
         try:
-            self._contracts.write_back([update])
+            self._contracts.write_back([replace(told, fields={**told.fields, **ids})])
         except DataError as refusal:
             message = f"{message} The order could not be marked: {refusal.message}"
         return Report("failed", message, contract_id, schedule=schedule, error=problem)
@@ -285,11 +282,14 @@ class OrderActivation:
         schedule = self._existing(state, hold.intent)
         if schedule is not None:
             message += f" The schedule {schedule.id} goes on unchanged."
-        updates = [self._status(state.order.id, SKIPPED, message)]
+        self._mark(state, SKIPPED, message, schedule)
+        return Report("skipped", message, state.id, schedule=schedule)
+
+    def _mark(self, state: ContractState, status: str, message: str, schedule: Schedule | None) -> None:
+        updates = [self._status(state.order.id, status, message)]
         if schedule is not None and state.has_contract and state.schedule_id != schedule.id:
             updates.append(self._contract_ids(state, schedule))
         self._contracts.write_back(updates)
-        return Report("skipped", message, state.id, schedule=schedule)
 
     def _identity(self, state: ContractState) -> dict[str, str]:
         """The metadata by which the contract's schedule is recognised."""
