@@ -46,11 +46,15 @@ lint: setup ## Check style, format, types, import directions and the template.
 	@$(call quietly,$(SAM) validate --lint)
 
 .PHONY: build
-build: setup ## Build what is deployed (.aws-sam/build) and check it. ARCHITECTURE=x86_64 for another processor.
+build: setup known-architecture ## Build what is deployed (.aws-sam/build) and check it. ARCHITECTURE=x86_64 for another processor.
 	@$(if $(wildcard .aws-sam/cache),find .aws-sam/cache -maxdepth 0 ! -newer build.mk -exec rm -rf {} +)
 	@$(call quietly,$(SAM) build $(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE)))
 	@$(call quietly,$(SAM) validate --lint)
 	@$(PYTHON) -m sandbox.build .aws-sam/build $(or $(ARCHITECTURE),arm64)
+
+.PHONY: known-architecture
+known-architecture:
+	@case "$(ARCHITECTURE)" in ""|arm64|x86_64) ;; *) echo "make: ARCHITECTURE is arm64 or x86_64" >&2; exit 2;; esac
 
 .PHONY: invoke
 invoke: setup ## Run each function in its container with its sample events. Needs a container engine.

@@ -11,12 +11,12 @@ import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
 from sandbox.processes import StackError
-from sandbox.stack import STACK_NAME, STATE
+from sandbox.stack import NOTE, STACK_NAME, STATE
 
 
 def show(what: str, name: str = "local") -> Iterable[str]:
     """Lines about `what` (one of `VIEWS`) in the running stack called `name`. Raises `StackError` if there is none."""
-    note = STATE / name / "stack.json"
+    note = STATE / name / NOTE
     if not note.exists():
         raise StackError(f"no local stack named {name} is running; start one with `make local`")
     return VIEWS[what](_Running(note))

@@ -33,6 +33,7 @@ from sandbox.stripe_emulator import StripeEmulator
 from sandbox.vendors import salesforce_secret, stripe_secret
 
 STATE = ROOT / ".stack"
+NOTE = "stack.json"
 STAGE = "local"
 STACK_NAME = "orderphase-local"
 POLL_SECONDS = 0.05
@@ -112,7 +113,7 @@ class LocalStack:
     def _start(self, progress: Progress) -> None:
         stripe = stripe_secret(self._environment)
         salesforce = salesforce_secret(self._environment)
-        self._closing.enter_context(_held(self.folder.with_suffix(".lock"), f"a stack named {self.folder.name} runs already"))
+        self._closing.enter_context(_held(self.folder.with_suffix(".lock"), self._running_already()))
         _check_free(self._port)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -139,6 +140,12 @@ class LocalStack:
             if self.salesforce is not None:
                 self.salesforce.notify(f"{self.url}/salesforce/events", self.webhook_secret)
         self._describe()
+
+    def _running_already(self) -> str:
+        """What to tell whoever starts a stack of this name while one runs."""
+        note = self.folder / NOTE
+        where = f" at {json.loads(note.read_text()).get('url')}" if note.exists() else ""
+        return f"a stack named {self.folder.name} runs already{where}; stop it first (Ctrl-C where it was started)"
 
     def _emulate_stripe(self) -> dict[str, str]:
         self.stripe = StripeEmulator(self._clock, accounts={STRIPE_KEY: STRIPE_ACCOUNT})
@@ -169,7 +176,7 @@ class LocalStack:
     def _describe(self) -> None:
         """Leave a note of where everything is, for `python -m sandbox show`."""
         note = {"url": self.url, "aws": self.local_aws.environment(), "outputs": self.outputs}
-        (self.folder / "stack.json").write_text(json.dumps(note, indent=2))
+        (self.folder / NOTE).write_text(json.dumps(note, indent=2))
 
     def function_logs(self, function: str) -> list[str]:
         """The log lines of a function, named by its folder below functions/, oldest first."""
@@ -205,7 +212,7 @@ class LocalStack:
 
     def _tidy(self) -> None:
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
-        (self.folder / "stack.json").unlink(missing_ok=True)
+        (self.folder / NOTE).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         if self._aws is None:
