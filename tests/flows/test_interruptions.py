@@ -50,12 +50,12 @@ SALESFORCE_FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def prepared(here: World) -> str:
+def prepared(here: World, start: str = "2026-12-01") -> str:
     """An order whose run makes every kind of call."""
     account, entry = here.account(), here.entry()
-    details = {"ServiceDate": "2026-12-01", "EndDate": "2027-12-01"}
+    details = {"ServiceDate": start, "EndDate": "2027-12-01"}
     lines = ({"PricebookEntryId": entry, **details}, {"PricebookEntryId": here.entry(), **details, "ServiceDate": "2027-05-01"})
-    return here.order(account, here.contract(account), *lines, Stripe_Discount_Percent_Off__c=10)
+    return here.order(account, here.contract(account), *lines, EffectiveDate=start, Stripe_Discount_Percent_Off__c=10)
 
 
 def state(here: World, order: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def state(here: World, order: str) -> dict[str, Any]:
     return {
         "objects": {kind: len(here.stripe.objects(ACCOUNT, kind)) for kind in kinds},
         "phases": [
-            (phase["start_date"], phase["end_date"], [item["quantity"] for item in phase["items"]], len(phase["discounts"]))
+            (_began(phase, schedule), phase["end_date"], [item["quantity"] for item in phase["items"]], len(phase["discounts"]))
             for schedule in schedules
             for phase in schedule["phases"]
         ],
@@ -85,6 +85,19 @@ def state(here: World, order: str) -> dict[str, Any]:
         "lease": "free" if here.ledger(record["ContractId"])["lease_until"] <= here.clock.now().timestamp() else "held",
         "log": here.log_entries()[-1]["outcome"] in ("synced", "unchanged"),
     }
+
+
+def _began(phase: dict[str, Any], schedule: dict[str, Any]) -> Any:
+    """When a phase begins; a schedule that starts at once may have been made later than undisturbed."""
+    return "at once" if phase["start_date"] == schedule["created"] else phase["start_date"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed_today() -> dict[str, Any]:
+    with world() as here:
+        order = prepared(here, "2026-11-20")
+        here.run(order)
+        return state(here, order)
 
 
 @pytest.fixture(scope="module")
@@ -342,3 +355,20 @@ def test_the_classes_of_errors(fault: str, error: type[OrderphaseError], here: W
     entry = here.log_entries()[-1]
     assert (entry["outcome"], entry["error"]) == ("interrupted", caught.value.kind)
     assert entry["message"] == caught.value.message
+
+
+@pytest.mark.parametrize(("at", "after"), points())
+def test_a_process_that_is_killed_while_a_schedule_starts_at_once(
+    at: int, after: bool, undisturbed_today: dict[str, Any], here: World
+) -> None:
+    """Its subscription runs and its first coupon is used up when the next run looks."""
+    order = prepared(here, "2026-11-20")
+    flow, _ = mortal(here.flow(), at, after=after)
+    with pytest.raises(KilledError):
+        here.run(order, flow)
+    here.clock.advance(timedelta(minutes=3))
+
+    assert deliver(here, order) == []
+
+    assert undisturbed_today["objects"]["subscription"] == 1
+    assert state(here, order) == undisturbed_today
