@@ -221,6 +221,7 @@ def test_an_endpoint(given: str, used: str) -> None:
         ("https://", "is not a URL"),
         ("acme.my.salesforce.com", "is not a URL"),
         ("ftp://localhost", "is not a URL"),
+        ("ftp://localhost:21", "is not a URL"),
         ("", "is not a URL"),
         ("https://acme.my.salesforce.com/services", "takes scheme, host and port only"),
         ("https://acme.my.salesforce.com?x=1", "takes scheme, host and port only"),

@@ -26,7 +26,7 @@ def endpoint(value: str) -> str:
     url, port = urlsplit(value), 0
     with suppress(ValueError):
         port = url.port or _PORTS.get(url.scheme, 0)
-    if not (port and url.hostname):
+    if not (port and url.hostname) or url.scheme not in _PORTS:
         raise ValueError("is not a URL such as https://example.my.salesforce.com")
     if url.scheme == "http" and url.hostname not in LOOPBACK_HOSTS:
         raise ValueError("plain http is accepted for loopback addresses only; use https")
