@@ -9,10 +9,11 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from sandbox.serving import LoopbackServer
 
 # HTTP (RFC 9110, 7.6.1): these concern one connection, not the message. `host` names the next server, as with any proxy.
 HOP_BY_HOP = frozenset(
@@ -22,28 +23,14 @@ HOP_BY_HOP = frozenset(
 TIMEOUT_SECONDS = 30.0
 
 
-class Gateway:
+class Gateway(LoopbackServer):
     """Serves on 127.0.0.1:`port` (0 = any) and forwards to `upstream`, an https URL with the path below which the API is."""
 
     def __init__(self, upstream: str, *, ca_bundle: str, port: int = 0) -> None:
         target = urlsplit(upstream)
         settings = {"host": target.hostname, "port": target.port, "prefix": target.path.rstrip("/")}
-        handler = type("Handler", (_Handler,), {**settings, "context": ssl.create_default_context(cafile=ca_bundle)})
-        self._server = _LoopbackServer(("127.0.0.1", port), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop serving and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _LoopbackServer(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
+        context = ssl.create_default_context(cafile=ca_bundle)
+        super().__init__(type("Handler", (_Handler,), {**settings, "context": context}), port)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -174,14 +174,11 @@ class Emulator(ABC):
         return Response(body={"now": self.clock.now().isoformat()})
 
 
-class Server:
-    """An emulator on a loopback port, on threads of its own, until `close()`."""
+class LoopbackServer:
+    """Serves requests with `handler` on 127.0.0.1:`port` (0 = any), on threads of its own, until `close()`."""
 
-    def __init__(self, emulator: Emulator, port: int = 0) -> None:
-        self.emulator = emulator
-        self.closing = threading.Event()
-        handler = type("Handler", (_Handler,), {"emulator": emulator, "closing": self.closing})
-        self._http = _LoopbackServer(("127.0.0.1", port), handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
+        self._http = _ThreadingServer(("127.0.0.1", port), handler)
         self.port: int = self._http.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -189,10 +186,23 @@ class Server:
 
     def close(self) -> None:
         """Stop serving and free the port."""
-        self.closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+class Server(LoopbackServer):
+    """An emulator on a loopback port, until `close()`."""
+
+    def __init__(self, emulator: Emulator, port: int = 0) -> None:
+        self.emulator = emulator
+        self.closing = threading.Event()
+        super().__init__(type("Handler", (_Handler,), {"emulator": emulator, "closing": self.closing}), port)
+
+    def close(self) -> None:
+        """Stop serving, also what waits because of a `slow` fault, and free the port."""
+        self.closing.set()
+        super().close()
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +211,7 @@ class Server:
         self.close()
 
 
-class _LoopbackServer(ThreadingHTTPServer):
+class _ThreadingServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 

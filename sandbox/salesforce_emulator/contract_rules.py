@@ -28,13 +28,13 @@ class ContractRules(Rules):
 
     def insert(self, new: dict[str, Value]) -> None:
         """Salesforce: only a Draft can be created."""
-        if self._category(new) != "Draft":
+        if self.org.category("Contract", new["Status"]) != "Draft":
             raise failed_activation(_INVALID_STATUS)
         self._complete(new)
 
     def update(self, old: Row, new: dict[str, Value], given: AbstractSet[str]) -> None:
         """Salesforce: activation takes the status alone; an activated contract keeps its status."""
-        category = self._category(new)
+        category = self.org.category("Contract", new["Status"])
         if old["StatusCode"] == "Activated" and category != "Activated":
             raise failed_activation(_INVALID_STATUS)
         if category == "Activated" and old["StatusCode"] != "Activated":
@@ -50,16 +50,9 @@ class ContractRules(Rules):
             raise SalesforceError("DELETE_FAILED", "unable to modify activated contract")
         super().delete(old)
 
-    def _category(self, row: Row) -> str:
-        category = self.org.category("Contract", row["Status"])
-        if category is None:
-            message = f"Status: bad value for restricted picklist field: {row['Status']}"
-            raise SalesforceError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, fields=["Status"])
-        return category
-
     def _complete(self, new: dict[str, Value]) -> None:
         """Salesforce: EndDate = StartDate + ContractTerm months - 1 day."""
-        new["StatusCode"] = self._category(new)
+        new["StatusCode"] = self.org.category("Contract", new["Status"])
         start, term = new["StartDate"], new["ContractTerm"]
         new["EndDate"] = None
         if isinstance(start, date) and isinstance(term, int):

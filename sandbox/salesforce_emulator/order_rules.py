@@ -28,7 +28,7 @@ class OrderRules(Rules):
         """Check a new order."""
         if new["AccountId"] is None:
             raise SalesforceError("REQUIRED_FIELD_MISSING", "Select an account.")
-        if self._category(new) != "Draft":
+        if self.org.category("Order", new["Status"]) != "Draft":
             raise failed_activation("For a new or cloned order, choose Draft")
         new["StatusCode"] = "Draft"
         new["TotalAmount"] = Decimal()
@@ -41,7 +41,7 @@ class OrderRules(Rules):
 
     def update(self, old: Row, new: dict[str, Value], given: AbstractSet[str]) -> None:
         """Check a changed order, and carry out a change between the categories Draft and Activated."""
-        category = self._category(new)
+        category = self.org.category("Order", new["Status"])
         was_activated = old["StatusCode"] == "Activated"
         if "Status" in given and given != {"Status"} and (category == "Activated" or was_activated):
             raise failed_activation("Change the status of an order to or from Activated in an update of its own.", "Status")
@@ -71,13 +71,6 @@ class OrderRules(Rules):
         """The lines go with the order."""
         for line in self._lines(old):
             self.org.store.purge("OrderItem", str(line["Id"]))
-
-    def _category(self, row: Row) -> str:
-        category = self.org.category("Order", row["Status"])
-        if category is None:
-            message = f"Status: bad value for restricted picklist field: {row['Status']}"
-            raise SalesforceError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, fields=["Status"])
-        return category
 
     def _lines(self, order: Row) -> list[Row]:
         return self.org.store.where("OrderItem", "OrderId", order["Id"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox.clock import Clock
+from sandbox.salesforce_emulator.errors import SalesforceError
 from sandbox.salesforce_emulator.ids import make_id
 from sandbox.salesforce_emulator.objects import CURRENCIES, DEFAULT_CURRENCY
 from sandbox.salesforce_emulator.schema import Schema, SObject
@@ -88,10 +89,13 @@ class Org:
             raise LookupError(f"{object_name} {record_id} is gone")
         return row
 
-    def category(self, object_name: str, status: Value) -> str | None:
-        """The StatusCode that a status label of an Order or Contract stands for; None for an unknown label."""
-        known = self.store.rows(f"{object_name}Status")
-        return next((str(row["StatusCode"]) for row in known if row["ApiName"] == status), None)
+    def category(self, object_name: str, status: Value) -> str:
+        """The StatusCode that a status label of an Order or Contract stands for. Raises SalesforceError for an unknown one."""
+        for row in self.store.rows(f"{object_name}Status"):
+            if row["ApiName"] == status:
+                return str(row["StatusCode"])
+        message = f"Status: bad value for restricted picklist field: {status}"
+        raise SalesforceError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, fields=["Status"])
 
     def add_status(self, object_name: str, label: str, code: str) -> None:
         """Give Order or Contract one more status. Salesforce: each label belongs to one category."""
