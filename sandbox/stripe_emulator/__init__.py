@@ -5,8 +5,9 @@ documentation or its SDK gives are marked "Stripe:", what has been seen of the r
 anything, a docstring says what is done here.
 """
 
+from sandbox.stripe_emulator.account import InvoiceItem
 from sandbox.stripe_emulator.emulator import StripeEmulator
 from sandbox.stripe_emulator.errors import StripeError
 from sandbox.stripe_emulator.parameters import check
 
-__all__ = ["StripeEmulator", "StripeError", "check"]
+__all__ = ["InvoiceItem", "StripeEmulator", "StripeError", "check"]

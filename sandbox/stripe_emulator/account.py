@@ -47,6 +47,26 @@ class Agenda:
         self._entered.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class InvoiceItem:
+    """A one-time item that a subscription was given when it entered a phase, for its next invoice.
+
+    phase_start: when that phase began. amount: of the whole quantity, in minor units, negative for a credit.
+    period_start, period_end: what the amount is for. All times are Unix seconds.
+    """
+
+    subscription: str
+    phase_start: int
+    price: str
+    quantity: int
+    amount: int
+    currency: str
+    period_start: int
+    period_end: int
+    discountable: bool
+    metadata: Json
+
+
 @dataclass(slots=True)
 class Account:
     """The state of one account. Objects are kept by kind (`subscription_schedule`) and id, oldest first.
@@ -55,6 +75,10 @@ class Account:
     publish: takes each event once it is stored.
     search_lag: how far search is behind, in seconds.
     platform: the account through whose key this one is reached by `Stripe-Account`; None for an account with a key of its own.
+    inline_prices: the ids of prices that were made inside of another request.
+    invoice_items: all that subscriptions were given, oldest first.
+    invoiced: how many of them there were when a subscription, by its id, was last invoiced.
+    prorated: the subscriptions whose next invoice would show prorations, which are not modelled.
     """
 
     id: str
@@ -65,6 +89,10 @@ class Account:
     kinds: defaultdict[str, dict[str, Json]] = field(default_factory=partial(defaultdict[str, dict[str, Json]], dict))
     remembered: Remembered = field(default_factory=Remembered)
     customers: Index = field(default_factory=Index)
+    inline_prices: set[str] = field(default_factory=set)
+    invoice_items: list[InvoiceItem] = field(default_factory=list)
+    invoiced: dict[str, int] = field(default_factory=dict)
+    prorated: set[str] = field(default_factory=set)
 
     def find(self, kind: str, object_id: str, param: str | None = None) -> Json:
         """The stored object; a deleted one counts as absent. `param` names the parameter that refers to it, none the path."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from sandbox.stripe_emulator import views
 from sandbox.stripe_emulator.account import Moment, new_id
@@ -88,6 +88,34 @@ def create_price(moment: Moment, params: Json, _: str) -> Json:
     """A price per unit, one-time or recurring."""
     moment.account.find("product", params["product"], "product")
     _release_lookup_key(moment, params, None)
+    price = moment.account.add(_new_price(moment, params))
+    return _price_emitted(moment, "created", price)
+
+
+def inline_price(moment: Moment, price_data: Json) -> Json:
+    """The one-time price that `price_data` makes, not kept yet. Stripe: it is inactive, and its amount can be negative."""
+    return _new_price(moment, {**price_data, "active": False})
+
+
+def keep_inline_price(moment: Moment, price: Json) -> str:
+    """Keep it; answers its id. That it is announced like any other price is not documented."""
+    moment.account.inline_prices.add(price["id"])
+    _price_emitted(moment, "created", moment.account.add(price))
+    price_id: str = price["id"]
+    return price_id
+
+
+def amount_of(price: Json, quantity: int) -> int:
+    """What a quantity costs, in minor units. That halves are rounded away from zero is not documented."""
+    return rounded(Decimal(price["unit_amount_decimal"]) * quantity)
+
+
+def rounded(amount: Decimal) -> int:
+    """An amount in whole minor units."""
+    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _new_price(moment: Moment, params: Json) -> Json:
     amount = Decimal(params["unit_amount"]) if "unit_amount" in params else params["unit_amount_decimal"]
     recurring = params.get("recurring")
     price: Json = {
@@ -113,8 +141,7 @@ def create_price(moment: Moment, params: Json, _: str) -> Json:
         "unit_amount_decimal": _plain(amount),
     }
     merge_metadata(price, params.get("metadata"))
-    moment.account.add(price)
-    return _price_emitted(moment, "created", price)
+    return price
 
 
 def retrieve_price(moment: Moment, _: Json, object_id: str) -> Json:
@@ -138,10 +165,17 @@ def update_price(moment: Moment, params: Json, object_id: str) -> Json:
 
 
 def list_prices(moment: Moment, params: Json, _: str) -> Json:
-    """A page of prices; lookup keys find archived prices too unless `active` is sent."""
-    chosen = same(params, "active", "currency", "product", "type")
-    keys = params.get("lookup_keys")
-    return page(moment, "price", params, keep=lambda stored: chosen(stored) and (keys is None or stored["lookup_key"] in keys))
+    """A page of prices; lookup keys find archived prices too unless `active` is sent.
+
+    Stripe: inline prices are left out, unless inactive ones are asked for.
+    """
+    chosen, keys = same(params, "active", "currency", "product", "type"), params.get("lookup_keys")
+    left_out = moment.account.inline_prices if params.get("active") is not False else frozenset[str]()
+
+    def keep(stored: Json) -> bool:
+        return stored["id"] not in left_out and chosen(stored) and (keys is None or stored["lookup_key"] in keys)
+
+    return page(moment, "price", params, keep=keep)
 
 
 def _release_lookup_key(moment: Moment, params: Json, own_id: str | None) -> None:

@@ -55,7 +55,10 @@ def update(moment: Moment, params: Json, object_id: str) -> Json:
 
 
 def delete(moment: Moment, _: Json, object_id: str) -> Json:
-    """Delete for good. Stripe: active subscriptions are canceled at once. Here schedules that have not started are too."""
+    """Delete for good. Stripe: active subscriptions are canceled at once.
+
+    Their schedules end as canceled with them. So do those that have not started, of which Stripe does not say it.
+    """
     customer = moment.account.find("customer", object_id)
     before = moment.show(customer)
     for subscription in list(moment.account.kinds["subscription"].values()):

@@ -21,7 +21,8 @@ def update(moment: Moment, params: Json, object_id: str) -> Json:
 
     Stripe: of a subscription that has a schedule, this may silently split the current phase in two; metadata does not reach
     the phase, and the end is the schedule's alone. Here a change of items or discounts always splits it, unless the phase has
-    begun this second: then the phase itself changes. `proration_behavior` has no effect: nothing is billed here.
+    begun this second: then the phase itself changes. `proration_behavior` has no effect but on the preview of the next invoice:
+    nothing is billed here.
     """
     subscription = moment.account.find("subscription", object_id)
     if subscription["status"] == "canceled" and not params.keys() <= _AFTER_THE_END:
@@ -31,7 +32,7 @@ def update(moment: Moment, params: Json, object_id: str) -> Json:
     items, item_discounts = _edited(moment, subscription, params.get("items", []))
     _check_discounts(moment, subscription, params)
     # Nothing is refused from here on.
-    before, terms = moment.show(subscription), _terms(subscription)
+    before, terms, was = moment.show(subscription), _terms(subscription), subscriptions.billing(moment, subscription)
     merge_metadata(subscription, params.get("metadata"))
     # Stripe: an empty list leaves the discounts as they are, an empty string clears them.
     discounts = [] if params.get("discounts") == "" else params.get("discounts") or None
@@ -44,6 +45,7 @@ def update(moment: Moment, params: Json, object_id: str) -> Json:
     if "items" in params:
         subscriptions.put_items(moment, subscription, items)
         subscriptions.set_periods(moment, subscription)
+        subscriptions.settle(moment, subscription, was, params.get("proration_behavior", "create_prorations"))
     shown = moment.show(subscription)
     moment.emit("customer.subscription.updated", shown, before)
     if subscription["schedule"] and _terms(subscription) != terms:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from sandbox.clock import Clock
 from sandbox.serving import Emulator, Request, Response
 from sandbox.stripe_emulator import forms, modelled, parameters, routes, rules, views, webhooks
-from sandbox.stripe_emulator.account import Account, Agenda, Moment
+from sandbox.stripe_emulator.account import Account, Agenda, InvoiceItem, Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, injectable, not_modelled
 
 DEFAULT_ACCOUNTS: Mapping[str, str] = {"sk_test_orderphase": "acct_orderphase"}
@@ -33,8 +33,9 @@ class StripeEmulator(Emulator):
 
     Modelled is what the schedules do to subscriptions as time passes and as they are updated, and what people do to
     subscriptions themselves. There are no invoices, so nothing is prorated, paid or billed, and a coupon of duration `once` is
-    never used up; only the first invoice of a schedule can be previewed. What Stripe has and this has not is refused with
-    status 501 and the error type `emulator_not_modelled`.
+    never used up; the next invoice of a schedule can be previewed where nothing is prorated, and the one-time items that
+    subscriptions were given are recorded. What Stripe has and this has not is refused with status 501 and the error type
+    `emulator_not_modelled`.
 
     accounts: secret key → account id. `Stripe-Account` reaches any other `acct_…`, each with a state of its own.
     signing_clock: the time in webhook signatures, in Unix seconds; the receiver compares it with its own clock.
@@ -109,6 +110,12 @@ class StripeEmulator(Emulator):
             self._agenda.catch_up(now)
             moment = Moment(self._account(account), now)
             return [moment.show(stored) for stored in moment.account.kinds[kind].values()]
+
+    def invoice_items(self, account: str) -> list[InvoiceItem]:
+        """The one-time items that the account's subscriptions were given when they entered a phase, oldest first."""
+        with self.lock:
+            self._agenda.catch_up(self.clock.timestamp())
+            return list(self._account(account).invoice_items)
 
     def writes(self) -> int:
         """How many POST and DELETE requests have taken effect, replays and refusals not counted."""

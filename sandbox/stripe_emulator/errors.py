@@ -53,6 +53,11 @@ class StripeError(Exception):
         return Response(self.status, {"error": error}, dict(self.headers))
 
 
+def below(path: str, name: str) -> str:
+    """The bracket path of a parameter inside of the one at `path`; at the top that is empty."""
+    return f"{path}[{name}]" if path else name
+
+
 def missing(param: str) -> StripeError:
     """A required parameter that was not sent."""
     return StripeError(f"Missing required param: {param}.", code="parameter_missing", param=param)

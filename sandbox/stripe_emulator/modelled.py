@@ -44,7 +44,17 @@ _PHASE = {
     "invoice_settings": _TERMS,
     "items": {**_names("metadata", "price", "quantity"), "discounts": _DISCOUNTS},
 }
-_INVOICE_ITEMS = _names("discountable", "metadata", "period", "price", "quantity")
+_INVOICE_ITEMS = {
+    **_names("discountable", "metadata", "period", "price", "quantity"),
+    "price_data": _names("currency", "product", "unit_amount", "unit_amount_decimal"),
+}
+_UPDATED_PHASE = {
+    **_PHASE,
+    **_names("start_date"),
+    "add_invoice_items": _INVOICE_ITEMS,
+    "discounts": _KEPT_DISCOUNTS,
+    "items": {**_names("metadata", "price", "quantity"), "discounts": _KEPT_DISCOUNTS},
+}
 
 _OPERATIONS: Mapping[str, Modelled] = {
     "customers.create": _CUSTOMER,
@@ -76,7 +86,7 @@ _OPERATIONS: Mapping[str, Modelled] = {
     "coupons.list": _PAGE | _names("created"),
     "subscription_schedules.create": {
         **_SCHEDULE,
-        **_names("customer", "start_date", "billing_mode"),
+        **_names("customer", "from_subscription", "start_date", "billing_mode"),
         "phases": {**_PHASE, "add_invoice_items": _INVOICE_ITEMS},
     },
     "subscription_schedules.retrieve": _ONE,
@@ -85,13 +95,7 @@ _OPERATIONS: Mapping[str, Modelled] = {
     "subscription_schedules.update": {
         **_SCHEDULE,
         **_names("proration_behavior"),
-        "phases": {
-            **_PHASE,
-            **_names("start_date"),
-            "add_invoice_items": _INVOICE_ITEMS,
-            "discounts": _KEPT_DISCOUNTS,
-            "items": {**_names("metadata", "price", "quantity"), "discounts": _KEPT_DISCOUNTS},
-        },
+        "phases": _UPDATED_PHASE,
     },
     "subscription_schedules.cancel": _names("expand", "invoice_now", "prorate"),
     "subscription_schedules.release": _names("expand", "preserve_cancel_date"),
@@ -107,7 +111,7 @@ _OPERATIONS: Mapping[str, Modelled] = {
         **_names("customer", "expand", "preview_mode", "schedule"),
         "schedule_details": {
             **_names("billing_mode", "end_behavior", "proration_behavior"),
-            "phases": {**_PHASE, **_names("start_date"), "invoice_settings": _names("days_until_due")},
+            "phases": {**_UPDATED_PHASE, "invoice_settings": _names("days_until_due")},
         },
     },
     "events.retrieve": _ONE,

@@ -21,7 +21,7 @@ from stripe._stripe_object import UntypedStripeObject  # no public name; it is o
 from typing_extensions import is_typeddict  # the SDK's TypedDict is not typing's
 
 from sandbox.stripe_emulator import rules
-from sandbox.stripe_emulator.errors import StripeError, missing
+from sandbox.stripe_emulator.errors import StripeError, below, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +161,15 @@ def _read(shape: Shape, value: Any, path: str, *, wire: bool) -> Any:
 def _read_fields(shape: Fields, value: Any, path: str, *, wire: bool) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _empty(path) if value == "" else StripeError("Invalid object", param=path)
-    unknown = [_below(path, name) for name in value if name not in shape.known]
+    unknown = [below(path, name) for name in value if name not in shape.known]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
         message = f"Received unknown parameter{plural}: {', '.join(unknown)}"
         raise StripeError(message, code="parameter_unknown", param=unknown[0])
-    values = {name: _read(shape.known[name], entry, _below(path, name), wire=wire) for name, entry in value.items()}
+    values = {name: _read(shape.known[name], entry, below(path, name), wire=wire) for name, entry in value.items()}
     for name in shape.known:
         if name in shape.required and name not in values:
-            raise missing(_below(path, name))
+            raise missing(below(path, name))
     return values
 
 
@@ -193,10 +193,10 @@ def _read_free(shape: Free, value: Any, path: str, *, wire: bool) -> dict[str, A
     if not isinstance(value, Mapping):
         raise _empty(path) if value == "" else StripeError("Invalid object", param=path)
     if shape.of != Scalar(str):
-        return {key: _read(shape.of, entry, _below(path, key), wire=wire) for key, entry in value.items()}
+        return {key: _read(shape.of, entry, below(path, key), wire=wire) for key, entry in value.items()}
     for key, entry in value.items():
         if not isinstance(key, str) or not isinstance(entry, str):
-            raise StripeError("Metadata values must be strings.", param=_below(path, str(key)))
+            raise StripeError("Metadata values must be strings.", param=below(path, str(key)))
     rules.metadata(value, path)
     return dict(value)
 
@@ -235,10 +235,6 @@ def _as_list(value: Any, path: str, *, wire: bool) -> list[Any]:
     if wire and isinstance(value, Mapping) and all(key.isdecimal() for key in value):
         return [value[key] for key in sorted(value, key=int)]
     raise _empty(path) if value == "" else StripeError("Invalid array", param=path)
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path}[{name}]" if path else name
 
 
 def _invalid(kind: type, value: Any, path: str) -> StripeError:

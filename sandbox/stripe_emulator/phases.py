@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sandbox.stripe_emulator import coupons
+from sandbox.stripe_emulator import coupons, invoice_items
 from sandbox.stripe_emulator.account import Account, Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
 from sandbox.stripe_emulator.intervals import Interval, add, combine
@@ -23,10 +23,12 @@ class SentDiscount:
 
 
 def check_references(moment: Moment, phases: list[Json]) -> None:
-    """Every price and coupon that is named exists."""
+    """Every price, product and coupon that is named exists."""
     for path, item in (*_items(phases), *_invoice_items(phases)):
         if "price" in item:
             moment.account.find("price", item["price"], f"{path}[price]")
+        elif "price_data" in item:
+            moment.account.find("product", item["price_data"]["product"], f"{path}[price_data][product]")
     for path, coupon_id in _coupons(phases):
         moment.account.find("coupon", coupon_id, path)
 
@@ -41,7 +43,10 @@ def check_state(
     for path, item in _items(phases):
         check_price(moment, item["price"], f"{path}[price]", "recurring", held)
     for path, item in _invoice_items(phases):
-        check_price(moment, item["price"], f"{path}[price]", "one_time", held)
+        if "price" in item:
+            check_price(moment, item["price"], f"{path}[price]", "one_time", held)
+        else:
+            _check_product(moment, item["price_data"]["product"], f"{path}[price_data][product]")
     currency = _currency(moment, phases, currency)
     for index, phase in enumerate(phases):
         check_intervals(moment, [item["price"] for item in phase["items"]], f"phases[{index}][items]", flexible=flexible)
@@ -54,7 +59,7 @@ def check_state(
 
 
 def resolve(moment: Moment, phases: list[Json], start: int, currency: str) -> list[Json]:
-    """The phase objects, from `start` on without gaps.
+    """The phase objects, from `start` on without gaps. Prices that they make are still to be kept (`invoice_items`).
 
     Stripe: a phase always has an end, computed where none is sent, and its items have no id. The wording of the refusals is
     not known.
@@ -68,7 +73,10 @@ def resolve(moment: Moment, phases: list[Json], start: int, currency: str) -> li
         if end <= start:
             message = "The `end_date` of a phase must be after its `start_date`."
             raise StripeError(message, param=f"phases[{index}][end_date]")
-        resolved.append(_phase_object(phase, start, end, currency))
+        found = _phase_object(moment, phase, start, end, currency)
+        for number, item in enumerate(found["add_invoice_items"]):
+            invoice_items.check_period(item, start, end, f"phases[{index}][add_invoice_items][{number}]")
+        resolved.append(found)
         start = end
     return resolved
 
@@ -111,8 +119,12 @@ def check_price(moment: Moment, price_id: str, param: str, wanted: str, held: Co
     if not price["active"]:
         message = "The price specified is inactive. This field only accepts active prices."
         raise StripeError(message, param=param)
-    if not moment.account.kinds["product"][price["product"]]["active"]:
-        message = f"The product `{price['product']}` of the price specified is inactive."
+    _check_product(moment, price["product"], param)
+
+
+def _check_product(moment: Moment, product_id: str, param: str) -> None:
+    if not moment.account.kinds["product"][product_id]["active"]:
+        message = f"The product `{product_id}` of the price specified is inactive."
         raise StripeError(message, code="product_inactive", param=param)
 
 
@@ -131,8 +143,12 @@ def _currency(moment: Moment, phases: list[Json], currency: str | None) -> str:
         if phase.get("currency", currency) != currency:
             raise mismatch("currency", f"phases[{index}][currency]")
     for path, item in (*_items(phases), *_invoice_items(phases)):
-        if prices[item["price"]]["currency"] != currency:
-            raise mismatch("currency", f"{path}[price]")
+        if "price_data" in item:
+            own, param = item["price_data"]["currency"], f"{path}[price_data][currency]"
+        else:
+            own, param = prices[item["price"]]["currency"], f"{path}[price]"
+        if own != currency:
+            raise mismatch("currency", param)
     return currency
 
 
@@ -148,10 +164,10 @@ def _end(moment: Moment, phase: Json, start: int, index: int) -> int:
     return add(start, *intervals.pop())
 
 
-def _phase_object(phase: Json, start: int, end: int, currency: str) -> Json:
+def _phase_object(moment: Moment, phase: Json, start: int, end: int, currency: str) -> Json:
     terms = phase.get("invoice_settings")
     return {
-        "add_invoice_items": [_invoice_item_object(item) for item in phase.get("add_invoice_items", [])],
+        "add_invoice_items": [invoice_items.to_object(moment, item) for item in phase.get("add_invoice_items", [])],
         "application_fee_percent": None,
         "automatic_tax": None,
         "billing_cycle_anchor": phase.get("billing_cycle_anchor"),
@@ -174,6 +190,20 @@ def _phase_object(phase: Json, start: int, end: int, currency: str) -> Json:
     }
 
 
+def of_subscription(moment: Moment, subscription: Json, start: int, end: int) -> Json:
+    """The phase object that says what a subscription is, with its discounts by their ids. Metadata is not carried over."""
+
+    def kept(holder: Json) -> list[Json]:
+        return [{"discount": discount} for discount in holder["discounts"]]
+
+    items = [
+        {"price": item["price"], "quantity": item["quantity"], "discounts": kept(item)}
+        for item in subscription["items"]["data"]
+    ]
+    said = {"items": items, "discounts": kept(subscription)}
+    return _phase_object(moment, said, start, end, subscription["currency"])
+
+
 def invoice_settings(sent: Json, issuer: Json | None) -> Json:
     """The invoice settings of a phase or of a schedule's defaults, as an object."""
     return {
@@ -193,22 +223,6 @@ def item_object(item: Json) -> Json:
         "discounts": discount_objects(item.get("discounts") or []),
         "metadata": item.get("metadata", {}),
         "plan": item["price"],
-        "price": item["price"],
-        "quantity": item.get("quantity", 1),
-        "tax_rates": [],
-    }
-
-
-def _invoice_item_object(item: Json) -> Json:
-    period = item.get("period", {})
-    return {
-        "discountable": item.get("discountable"),
-        "discounts": [],
-        "metadata": item.get("metadata", {}),
-        "period": {
-            "end": period.get("end", {"type": "min_item_period_end"}),
-            "start": period.get("start", {"type": "max_item_period_start"}),
-        },
         "price": item["price"],
         "quantity": item.get("quantity", 1),
         "tax_rates": [],

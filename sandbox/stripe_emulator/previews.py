@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
-
-from sandbox.stripe_emulator import phases, rules, schedules
+from sandbox.stripe_emulator import catalogue, courses, phases, rules, schedules, updates
 from sandbox.stripe_emulator.account import Account, Moment, new_id
+from sandbox.stripe_emulator.courses import Billed
 from sandbox.stripe_emulator.errors import Json, StripeError, missing, not_modelled
-from sandbox.stripe_emulator.intervals import DAY, period
-
-
-@dataclass(slots=True)
-class _Line:
-    """An item of the phase with its amount and what each discount takes off it, in the order of application, in minor units."""
-
-    item: Json
-    amount: int
-    taken: list[tuple[str, int]] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        return self.amount - sum(amount for _, amount in self.taken)
+from sandbox.stripe_emulator.intervals import DAY, add
+from sandbox.stripe_emulator.invoices import Line, invoice, take_off
 
 
 def create(moment: Moment, params: Json, _: str) -> Json:
-    """The first invoice of a schedule that is yet to begin, at the start of its first phase. Nothing is kept.
+    """The next invoice of a schedule: its first if it is yet to begin, that of the next cycle if it is active. Nothing is kept.
 
-    Modelled are whole cycles of the first phase's items, with at most one coupon for each item and one for the phase. Whatever
-    Stripe would prorate is refused as not modelled: a schedule that is active, a start in the past, and an end of the
-    subscription inside the first cycle. So are one-time items, several discounts at one place, and the recurring shape.
+    Modelled are whole cycles of a phase's items and one-time items, with at most one coupon or discount for each item and one
+    for the phase. Whatever Stripe would prorate is refused as not modelled: a start in the past, an end of the subscription
+    inside of the cycle that is billed, and what `courses` says of active schedules. So are several discounts at one place,
+    discounts that may be used up or gone by then, discounts on credits, and the recurring shape.
     Stripe: an item's discounts come before its phase's, and an amount off is spread over the items in proportion. That every
     amount is rounded half up, line by line, is not documented.
     """
@@ -45,14 +32,29 @@ def create(moment: Moment, params: Json, _: str) -> Json:
     if "phases" not in details:
         raise not_modelled("a preview without phases", "schedule_details[phases]")
     try:
-        phase = _first_phase(moment, details, schedule)
+        resolved = _resolved(moment, details, schedule)
     except StripeError as error:
         raise error.within("schedule_details") from None
-    schedules.check_currency(account, customer, phase["currency"])
+    schedules.check_currency(account, customer, resolved[0]["currency"])
+    if schedule is not None and schedule["status"] == "active":
+        billed = courses.next_invoice(moment, schedule, resolved, details)
+    else:
+        billed = _first_invoice(account, resolved, details.get("end_behavior", (schedule or {}).get("end_behavior")))
+    lines, discounts = _lines(account, billed)
     defaults = schedule["default_settings"] if schedule else schedules.default_settings({})
-    method, days = phases.collection(phase, defaults)
-    due = None if days is None else phase["start_date"] + days * DAY
-    return _invoice(account, phase, {"customer": customer, "collection_method": method, "due_date": due})
+    method, days = phases.collection(billed.phase, defaults)
+    said = {
+        "collection_method": method,
+        "created": billed.when,
+        "currency": billed.phase["currency"],
+        "customer": customer,
+        "description": billed.phase["description"],
+        "discounts": discounts,
+        "due_date": None if days is None else billed.when + days * DAY,
+        "period_end": billed.when,
+        "period_start": billed.since,
+    }
+    return invoice(account, lines, schedule["subscription"] if schedule else None, said)
 
 
 def _customer_of(schedule: Json, params: Json) -> str:
@@ -60,144 +62,93 @@ def _customer_of(schedule: Json, params: Json) -> str:
     if params.get("customer", customer) != customer:
         raise StripeError("The schedule belongs to another customer.", param="customer")
     if schedule["status"] not in schedules.OPEN:
-        message = f"No upcoming invoices for customer: {customer}"
-        raise StripeError(message, code="invoice_upcoming_none", param="schedule")
-    if schedule["status"] == "active":
-        raise not_modelled("a preview of a schedule that has begun", "schedule")
+        raise courses.no_invoice(customer)
     return customer
 
 
-def _first_phase(moment: Moment, details: Json, schedule: Json | None) -> Json:
-    """The first phase that is sent, as an object, once all of them are found in order and its amounts are modelled."""
+def _resolved(moment: Moment, details: Json, schedule: Json | None) -> list[Json]:
+    """The phases that are sent, as objects, once all of them are found in order."""
     sent, given = details["phases"], schedule or {}
     phases.check_references(moment, sent)
     rules.check("subscription_schedules.update", details)
     mode = details.get("billing_mode") or given.get("billing_mode", {"type": "flexible"})
-    currency, held = phases.terms_of(schedule)
-    currency = phases.check_state(moment, sent, flexible=mode["type"] == "flexible", currency=currency, held=held)
-    start = phases.instant(moment, sent[0]["start_date"])
-    if start < moment.now:
-        raise not_modelled("a preview of a start in the past", "phases[0][start_date]")
-    resolved = phases.resolve(moment, sent, start, currency)
+    if given.get("status") == "active":
+        if mode["type"] != given["billing_mode"]["type"]:
+            raise not_modelled("another billing mode of a schedule that has begun", "billing_mode")
+        resolved = updates.resolved(moment, given, sent)
+    else:
+        currency, held = phases.terms_of(schedule)
+        currency = phases.check_state(moment, sent, flexible=mode["type"] == "flexible", currency=currency, held=held)
+        updates.check_kept_discounts(moment, schedule, sent, ())
+        start = phases.instant(moment, sent[0]["start_date"])
+        if start < moment.now:
+            raise not_modelled("a preview of a start in the past", "phases[0][start_date]")
+        resolved = phases.resolve(moment, sent, start, currency)
     rules.terms(resolved, given.get("default_settings", {}))
+    return resolved
+
+
+def _first_invoice(account: Account, resolved: list[Json], end_behavior: str | None) -> Billed:
     first = resolved[0]
-    if any(len(holder["discounts"]) > 1 for holder in (first, *first["items"])):
-        raise not_modelled("a preview of several discounts at one place", "phases[0]")
-    ends = len(resolved) == 1 and details.get("end_behavior", given.get("end_behavior")) == "cancel"
-    if ends and any(_cycle(moment.account, item, start)[1] > first["end_date"] for item in first["items"]):
-        raise not_modelled("a preview of a billing cycle that is cut short", "phases[0][end_date]")
-    return first
+    start, end = first["start_date"], first["end_date"]
+    cycles = courses.cycles(account, first, start, start)
+    if len(resolved) == 1 and end_behavior == "cancel" and any(finish > end for _, finish in cycles):
+        raise not_modelled("a preview of a billing cycle that is cut short", "schedule_details[phases][0][end_date]")
+    return Billed(first, start, since=start, redeemed=start, cycles=cycles, one_time=courses.one_time(account, first, cycles))
 
 
-def _cycle(account: Account, item: Json, start: int) -> tuple[int, int]:
-    return period(start, phases.interval_of(account, item["price"]), start)
+def _lines(account: Account, billed: Billed) -> tuple[list[Line], list[str]]:
+    """The lines, and the ids of the discounts for all of them."""
+    phase = billed.phase
+    if any(len(holder["discounts"]) > 1 for holder in (phase, *phase["items"])):
+        raise not_modelled("a preview of several discounts at one place", "schedule_details[phases]")
+    lines = []
+    for item, cycle in zip(phase["items"], billed.cycles, strict=True):
+        if cycle[0] == billed.when:
+            price, quantity = account.kinds["price"][item["price"]], item["quantity"]
+            held = billed.items.get(item["price"]) or new_id("si")
+            line = Line(price, quantity, catalogue.amount_of(price, quantity), cycle, held, item["metadata"])
+            line.own = _discounted(account, item, billed, [line])
+            lines.append(line)
+    lines += billed.one_time
+    return lines, _discounted(account, phase, billed, [line for line in lines if line.discountable])
 
 
-def _invoice(account: Account, phase: Json, terms: Json) -> Json:
-    lines = [_line(account, item) for item in phase["items"]]
-    discounts = [_spread(account, entry["coupon"], lines) for entry in phase["discounts"]]
-    subtotal, total = sum(line.amount for line in lines), sum(line.left for line in lines)
-    invoice_id, start = new_id("upcoming_in"), phase["start_date"]
-    shown = [_line_object(account, line, invoice_id, start) for line in lines]
-    return {
-        "id": invoice_id,
-        "object": "invoice",
-        "amount_due": total,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_remaining": total,
-        "amount_shipping": 0,
-        "attempt_count": 0,
-        "attempted": False,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None},
-        "billing_reason": "upcoming",
-        "created": start,
-        "currency": phase["currency"],
-        "default_tax_rates": [],
-        "description": phase["description"],
-        "discounts": discounts,
-        "lines": {"object": "list", "data": shown, "has_more": False, "total_count": len(shown), "url": ""},
-        "livemode": False,
-        "metadata": {},
-        "parent": None,
-        "period_end": start,
-        "period_start": start,
-        "starting_balance": 0,
-        "status": "draft",
-        "subtotal": subtotal,
-        "subtotal_excluding_tax": subtotal,
-        "total": total,
-        "total_discount_amounts": _totals(lines),
-        "total_excluding_tax": total,
-        "total_taxes": [],
-        **terms,
-    }
+def _discounted(account: Account, holder: Json, billed: Billed, lines: list[Line]) -> list[str]:
+    """Take the discounts of an item or of a phase off the lines; answers their ids."""
+    discounts = []
+    for entry in holder["discounts"]:
+        found = _named(account, entry, billed) if entry["discount"] else _minted(account, entry, billed)
+        if found is None:
+            continue
+        if any(line.amount < 0 for line in lines):
+            # Stripe: an invoice item is discountable unless it is negative, a phase's one-time item unless that is turned off.
+            raise not_modelled("a preview of a discount on a credit", "schedule_details[phases]")
+        coupon, discount = found
+        take_off(coupon, discount, lines)
+        discounts.append(discount)
+    return discounts
 
 
-def _line(account: Account, item: Json) -> _Line:
-    price = account.kinds["price"][item["price"]]
-    line = _Line(item, _rounded(Decimal(price["unit_amount_decimal"]) * item["quantity"]))
-    for entry in item["discounts"]:
-        _spread(account, entry["coupon"], [line])
-    return line
+def _named(account: Account, entry: Json, billed: Billed) -> tuple[Json, str] | None:
+    """The coupon of a discount that the subscription has, unless it has ended by then."""
+    discount = account.kinds["discount"][entry["discount"]]
+    if discount["end"] is not None and discount["end"] <= billed.when:
+        return None
+    coupon = account.kinds["coupon"].get(discount["source"]["coupon"])
+    if coupon is None or coupon["duration"] == "once":
+        raise not_modelled(
+            "a preview of a discount that may be used up, or whose coupon is deleted", "schedule_details[phases]"
+        )
+    return coupon, discount["id"]
 
 
-def _spread(account: Account, coupon_id: str, lines: list[_Line]) -> str:
-    """Take a coupon off what is left of the lines; answers the id of a discount that exists in the preview only."""
-    coupon, discount = account.kinds["coupon"][coupon_id], new_id("di")
-    total, passed, spread = sum(line.left for line in lines), 0, 0
-    for line in lines:
-        if coupon["percent_off"] is not None:
-            off = _rounded(line.left * Decimal(str(coupon["percent_off"])) / 100)
-        else:
-            # What has been spread up to a line is rounded, so that all of it adds up.
-            passed += line.left
-            upto = _rounded(Decimal(min(coupon["amount_off"], total)) * passed / total) if total else 0
-            off, spread = upto - spread, upto
-        line.taken.append((discount, off))
-    return discount
-
-
-def _rounded(amount: Decimal) -> int:
-    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
-
-
-def _totals(lines: list[_Line]) -> list[Json]:
-    amounts: dict[str, int] = {}
-    for line in lines:
-        for discount, amount in line.taken:
-            amounts[discount] = amounts.get(discount, 0) + amount
-    return [{"amount": amount, "discount": discount} for discount, amount in amounts.items()]
-
-
-def _line_object(account: Account, line: _Line, invoice_id: str, start: int) -> Json:
-    price = account.kinds["price"][line.item["price"]]
-    begin, end = _cycle(account, line.item, start)
-    item = {"invoice_item": None, "proration": False, "proration_details": None, "subscription": None}
-    return {
-        "id": new_id("il_tmp"),
-        "object": "line_item",
-        "amount": line.amount,
-        "currency": price["currency"],
-        "description": f"{line.item['quantity']} \u00d7 {account.kinds['product'][price['product']]['name']}",
-        "discount_amounts": [{"amount": amount, "discount": discount} for discount, amount in line.taken],
-        "discountable": True,
-        "discounts": [discount for discount, _ in line.taken][: len(line.item["discounts"])],
-        "invoice": invoice_id,
-        "livemode": False,
-        "metadata": dict(line.item["metadata"]),
-        "parent": {
-            "type": "subscription_item_details",
-            "invoice_item_details": None,
-            "subscription_item_details": {**item, "subscription_item": new_id("si")},
-        },
-        "period": {"start": begin, "end": end},
-        "pricing": {
-            "type": "price_details",
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "unit_amount_decimal": price["unit_amount_decimal"],
-        },
-        "quantity": line.item["quantity"],
-        "subtotal": line.amount,
-        "taxes": [],
-    }
+def _minted(account: Account, entry: Json, billed: Billed) -> tuple[Json, str] | None:
+    """A coupon with the id of a discount that exists in the preview only, unless that has ended by then."""
+    coupon = account.kinds["coupon"][entry["coupon"]]
+    if coupon["redeem_by"] is not None and coupon["redeem_by"] <= billed.redeemed:
+        raise not_modelled("a preview of a coupon that expires before its phase begins", "schedule_details[phases]")
+    months = coupon["duration_in_months"]
+    if months is not None and add(billed.redeemed, "month", months) <= billed.when:
+        return None
+    return coupon, new_id("di")

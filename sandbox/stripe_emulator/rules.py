@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from sandbox.stripe_emulator.errors import StripeError, exclusive, missing
+from sandbox.stripe_emulator.errors import StripeError, below, exclusive, missing
 from sandbox.stripe_emulator.intervals import check_timestamp
 
 # Stripe: subscription schedules guide and quantities guide.
@@ -60,8 +60,10 @@ def _page(params: Params) -> None:
 
 def _schedule_create(params: Params) -> None:
     if "from_subscription" in params:
-        if "phases" in params:
-            raise StripeError("You cannot set `phases` if `from_subscription` is set.", param="phases")
+        # Observed for `phases`, of which it is said first; that it goes for the others is documented, in which words is not.
+        beside = [name for name in ("phases", *params) if name in params and name not in ("from_subscription", "expand")]
+        if beside:
+            raise StripeError(f"You cannot set `{beside[0]}` if `from_subscription` is set.", param=beside[0])
         return
     if "customer" in params and "customer_account" in params:
         raise exclusive("customer", "customer", "customer_account")
@@ -128,8 +130,7 @@ def _phases(phases: list[dict[str, Any]]) -> None:
             message = f"You may add at most {MAX_INVOICE_ITEMS} invoice items per phase."
             raise StripeError(message, param=f"{path}[add_invoice_items]")
         for number, extra in enumerate(extras):
-            _one_price(extra, f"{path}[add_invoice_items][{number}]", "price", "price_data")
-            _discounts(extra.get("discounts", []), f"{path}[add_invoice_items][{number}][discounts]")
+            _invoice_item(extra, f"{path}[add_invoice_items][{number}]")
 
 
 def _items(items: list[dict[str, Any]], path: str) -> None:
@@ -149,6 +150,33 @@ def _items(items: list[dict[str, Any]], path: str) -> None:
             raise StripeError(message, param=f"{path}[{index}][price]")
         if price is not None:
             seen.add(price)
+
+
+def _invoice_item(item: Params, path: str) -> None:
+    """Stripe: a one-time price is named or made, and its amount can be negative. The quantity's limit is not documented."""
+    _one_price(item, path, "price", "price_data")
+    if item.get("quantity", 0) < 0:
+        raise _too_small(f"{path}[quantity]", 0)
+    if "price_data" in item:
+        data, param = item["price_data"], f"{path}[price_data]"
+        _currency(data["currency"], f"{param}[currency]")
+        _unit_amount(data, param, "unit_amount", "unit_amount_decimal")
+        _in_whole_steps(data.get("unit_amount", 0), data["currency"], f"{param}[unit_amount]")
+    for name, bound in item.get("period", {}).items():
+        _bound(bound, f"{path}[period][{name}]")
+    _discounts(item.get("discounts", []), f"{path}[discounts]")
+
+
+def _bound(bound: Params, path: str) -> None:
+    """A timestamp goes with the type of that name only. The wording is not known."""
+    param = f"{path}[timestamp]"
+    if bound["type"] != "timestamp":
+        if "timestamp" in bound:
+            raise StripeError(f"`timestamp` cannot be set with `type={bound['type']}`.", param=param)
+    elif "timestamp" not in bound:
+        raise missing(param)
+    else:
+        check_timestamp(bound["timestamp"], param)
 
 
 def _one_price(item: Params, path: str, *names: str) -> None:
@@ -202,21 +230,31 @@ def _price_create(params: Params) -> None:
         raise exclusive("product", "product", "product_data")
     if "product" not in params and "product_data" not in params:
         raise missing("product")
-    amounts = [name for name in ("unit_amount", "unit_amount_decimal", "custom_unit_amount") if name in params]
-    if len(amounts) > 1:
-        raise exclusive(amounts[0], *amounts)
-    if not amounts and params.get("billing_scheme") != "tiered":
-        raise missing("unit_amount")
+    amounts = ("unit_amount", "unit_amount_decimal", "custom_unit_amount")
+    if params.get("billing_scheme") != "tiered" or not params.keys().isdisjoint(amounts):
+        _unit_amount(params, "", *amounts)
     if params.get("unit_amount", 0) < 0:
         raise _too_small("unit_amount", 0)
-    decimal = params.get("unit_amount_decimal", Decimal(0))
-    exponent = decimal.as_tuple().exponent
-    if decimal < 0 or not isinstance(exponent, int) or -exponent > MAX_DECIMAL_PLACES:
-        message = f"Invalid decimal: {decimal}; must be at least 0 and contain at maximum {MAX_DECIMAL_PLACES} decimal places."
-        raise StripeError(message, param="unit_amount_decimal")
+    decimal = params.get("unit_amount_decimal", 0)
+    if decimal < 0:
+        raise StripeError(f"Invalid decimal: {decimal}; must be at least 0.", param="unit_amount_decimal")
     if "recurring" in params:
         _recurring(params["recurring"])
     _lookup_key(params)
+
+
+def _unit_amount(params: Params, path: str, *names: str) -> None:
+    """Exactly one of the amounts is there. Stripe: decimals have up to twelve places."""
+    given = [name for name in names if name in params]
+    if len(given) > 1:
+        raise exclusive(below(path, given[0]), *given)
+    if not given:
+        raise missing(below(path, names[0]))
+    decimal = params.get("unit_amount_decimal", Decimal(0))
+    exponent = decimal.as_tuple().exponent
+    if not isinstance(exponent, int) or -exponent > MAX_DECIMAL_PLACES:
+        message = f"Invalid decimal: {decimal}; must contain at maximum {MAX_DECIMAL_PLACES} decimal places."
+        raise StripeError(message, param=below(path, "unit_amount_decimal"))
 
 
 def _recurring(recurring: Params) -> None:
@@ -278,9 +316,9 @@ def _schedule_list(params: Params) -> None:
                 raise exclusive(name, name, "scheduled")
 
 
-def _currency(currency: str) -> None:
+def _currency(currency: str, param: str = "currency") -> None:
     if len(currency) != 3 or not currency.isascii() or not currency.isalpha() or not currency.islower():  # noqa: PLR2004 (ISO 4217)
-        raise StripeError(f"Invalid currency: {currency}. It must be a three-letter code in lower case.", param="currency")
+        raise StripeError(f"Invalid currency: {currency}. It must be a three-letter code in lower case.", param=param)
 
 
 def _too_small(param: str, least: int) -> StripeError:
@@ -301,11 +339,11 @@ def _customer(params: Params) -> None:
         for name, most in _CUSTOMER_TEXTS.items():
             if len(holder.get(name) or "") > most:
                 text = f"Invalid string: {holder[name][:12]}…; must be at most {most} characters"
-                raise StripeError(text, param=f"{path}[{name}]" if path else name)
+                raise StripeError(text, param=below(path, name))
         country = (holder.get("address") or {}).get("country")
         if country and not (len(country) == 2 and country.isascii() and country.isalpha()):  # noqa: PLR2004 (ISO 3166-1 alpha-2)
             text = f"Country '{country}' is unknown. Try using a 2-character alphanumeric country code instead."
-            raise StripeError(text, param=f"{path}[address][country]" if path else "address[country]")
+            raise StripeError(text, param=f"{below(path, 'address')}[country]")
 
 
 def _in_whole_steps(amount: int, currency: str, path: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sandbox.stripe_emulator import phases, rules, subscriptions
+from sandbox.stripe_emulator import invoice_items, phases, rules, subscriptions, views
 from sandbox.stripe_emulator.account import Account, Moment, new_id
 from sandbox.stripe_emulator.errors import Json, StripeError, not_modelled
 from sandbox.stripe_emulator.fields import merge_metadata
@@ -21,8 +21,13 @@ EXPIRING = 7 * DAY
 
 
 def create(moment: Moment, params: Json, _: str) -> Json:
-    """A schedule for a customer, from `phases` and `start_date`; one that starts now or has started gets its subscription."""
+    """A schedule for a customer, from `phases` and `start_date`, or one for a subscription, `from_subscription`.
+
+    The first gets its subscription when it starts, which may be now.
+    """
     account = moment.account
+    if "from_subscription" in params:
+        return _migrate(moment, params)
     if "start_date" not in params:
         raise not_modelled("a schedule without start_date, whose default Stripe does not document", "start_date")
     if "customer" in params:
@@ -37,33 +42,86 @@ def create(moment: Moment, params: Json, _: str) -> Json:
         raise not_modelled("a new schedule with a phase that is already over", "phases[0]")
     check_currency(account, params["customer"], currency)
     account.kinds["customer"][params["customer"]]["currency"] = currency
-    schedule: Json = {
+    invoice_items.keep_prices(moment, resolved)
+    schedule = account.add(
+        {
+            **_blank(moment),
+            "billing_mode": {"flexible": None, **billing_mode},
+            "customer": params["customer"],
+            "default_settings": default_settings(params.get("default_settings", {})),
+            "end_behavior": params.get("end_behavior", "release"),
+            "phases": resolved,
+        }
+    )
+    merge_metadata(schedule, params.get("metadata"))
+    if start <= moment.now:
+        begin(moment, schedule)
+    return _created(moment, schedule)
+
+
+def _migrate(moment: Moment, params: Json) -> Json:
+    """A schedule for a subscription that has none.
+
+    Stripe: it is active, with one phase of the subscription's items for its current billing period; everything else is set by
+    an update. That its default settings say how the subscription's invoices are collected is not documented, and neither is the
+    phase of a subscription of several intervals, or of one that has an end. Of the refusals the wording is known for `phases`
+    and for a subscription that has a schedule.
+    """
+    account, subscription_id = moment.account, params["from_subscription"]
+    subscription = account.find("subscription", subscription_id, "from_subscription")
+    rules.check("subscription_schedules.create", params)
+    if subscription["status"] == "canceled":
+        raise StripeError("You cannot migrate a subscription that is canceled.", param="from_subscription")
+    if subscription["schedule"] is not None:
+        message = f"You cannot migrate a subscription that is already attached to a schedule: {subscription['schedule']}"
+        raise StripeError(message, param="from_subscription")
+    if subscription["cancel_at"] is not None:
+        raise not_modelled("a schedule for a subscription that has an end of its own", "from_subscription")
+    items = subscription["items"]["data"]
+    periods = {(item["current_period_start"], item["current_period_end"]) for item in items}
+    if len(periods) > 1:
+        raise not_modelled("a schedule for a subscription of several billing intervals", "from_subscription")
+    terms = {name: subscription[name] for name in ("collection_method", "days_until_due")}
+    schedule = account.add(
+        {
+            **_blank(moment),
+            "billing_mode": views.copied(subscription["billing_mode"]),
+            "customer": subscription["customer"],
+            "default_settings": default_settings({**terms, "invoice_settings": terms}),
+            "end_behavior": "release",
+            "phases": [phases.of_subscription(moment, subscription, *periods.pop())],
+            "status": "active",
+            "subscription": subscription_id,
+        }
+    )
+    set_current(schedule, schedule["phases"][0])
+    subscriptions.attach(moment, subscription, schedule)
+    return _created(moment, schedule)
+
+
+def _blank(moment: Moment) -> Json:
+    """A schedule of which nothing is said yet."""
+    return {
         "id": new_id("sub_sched"),
         "object": "subscription_schedule",
         "application": None,
-        "billing_mode": {"flexible": None, **billing_mode},
         "canceled_at": None,
         "completed_at": None,
         "created": moment.now,
         "current_phase": None,
-        "customer": params["customer"],
         "customer_account": None,
-        "default_settings": default_settings(params.get("default_settings", {})),
-        "end_behavior": params.get("end_behavior", "release"),
         "livemode": False,
         "metadata": {},
         "pause_schedules": [],
-        "phases": resolved,
         "released_at": None,
         "released_subscription": None,
         "status": "not_started",
         "subscription": None,
         "test_clock": None,
     }
-    merge_metadata(schedule, params.get("metadata"))
-    account.add(schedule)
-    if start <= moment.now:
-        begin(moment, schedule)
+
+
+def _created(moment: Moment, schedule: Json) -> Json:
     expect(moment, schedule)
     shown = moment.show(schedule)
     # Observed: the schedule's own event comes after the subscription's.
@@ -203,7 +261,7 @@ def _boundary(account: Account, schedule_id: str, when: int) -> None:
         if following is not None:
             set_current(schedule, following)
             expect(moment, schedule)
-            subscriptions.enter(moment, schedule)
+            subscriptions.enter(moment, schedule, proration_behavior=following["proration_behavior"])
             moment.emit("subscription_schedule.updated", moment.show(schedule), before)
         elif schedule["end_behavior"] == "cancel":
             subscriptions.cancel(moment, account.find("subscription", schedule["subscription"]))

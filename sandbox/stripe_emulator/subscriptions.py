@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
-from sandbox.stripe_emulator import coupons
+from sandbox.stripe_emulator import coupons, invoice_items
 from sandbox.stripe_emulator.account import Account, Moment, new_id
 from sandbox.stripe_emulator.errors import Json
 from sandbox.stripe_emulator.fields import merge_metadata
@@ -14,6 +15,16 @@ from sandbox.stripe_emulator.phases import collection, interval_of
 
 # Billing cycles turn after the boundaries of schedules that fall on the same second.
 _AFTER_BOUNDARIES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What a subscription is billed for: quantity and current period by price, the anchor, and whether all cycles turn now."""
+
+    items: dict[str, int]
+    periods: dict[str, tuple[int, int]]
+    anchor: int
+    whole: bool
 
 
 def retrieve(moment: Moment, _: Json, object_id: str) -> Json:
@@ -90,30 +101,46 @@ def start(moment: Moment, schedule: Json) -> Json:
     }
     subscription["items"]["url"] = f"/v1/subscription_items?subscription={subscription['id']}"
     _apply(moment, moment.account.add(subscription), schedule, since=phase["start_date"])
+    _give(moment, subscription, phase)
+    # The first invoice takes what the first phase gives.
+    invoice_items.invoiced(moment.account, subscription["id"])
     moment.emit("customer.subscription.created", moment.show(subscription))
     return subscription
 
 
-def enter(moment: Moment, schedule: Json) -> None:
-    """Write the schedule's current phase to its subscription."""
-    subscription = moment.account.find("subscription", schedule["subscription"])
-    before = moment.show(subscription)
-    _apply(moment, subscription, schedule, since=current_phase(schedule)["start_date"])
+def enter(moment: Moment, schedule: Json, *, proration_behavior: str) -> None:
+    """Write the schedule's current phase, which begins now, to its subscription, and give it the phase's one-time items.
+
+    proration_behavior: Stripe: at a transition in time the phase's own, in an update that of the request.
+    """
+    subscription, phase = moment.account.find("subscription", schedule["subscription"]), current_phase(schedule)
+    before, was = moment.show(subscription), billing(moment, subscription)
+    _apply(moment, subscription, schedule, since=phase["start_date"])
+    _give(moment, subscription, phase)
+    settle(moment, subscription, was, proration_behavior)
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 
-def follow(moment: Moment, schedule: Json, *, phase_sent: bool) -> None:
+def follow(moment: Moment, schedule: Json, *, phase_sent: bool, proration_behavior: str) -> None:
     """Write what a request has changed about the current phase to the subscription, at once.
 
     phase_sent: whether the phase itself was sent, which applies all of it again. Observed: its coupons are redeemed anew, and
     a discount that lasts some months restarts.
     """
     subscription = moment.account.find("subscription", schedule["subscription"])
-    before = moment.show(subscription)
+    before, was = moment.show(subscription), billing(moment, subscription)
     if phase_sent:
         _apply(moment, subscription, schedule, since=moment.now)
     else:
         _apply_settings(moment, subscription, schedule)
+    settle(moment, subscription, was, proration_behavior)
+    moment.emit("customer.subscription.updated", moment.show(subscription), before)
+
+
+def attach(moment: Moment, subscription: Json, schedule: Json) -> None:
+    """Put the subscription under a schedule that says what the subscription is already."""
+    before = moment.show(subscription)
+    subscription["schedule"] = schedule["id"]
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 
@@ -127,13 +154,14 @@ def cancel(moment: Moment, subscription: Json) -> None:
 
 def release(moment: Moment, subscription: Json, *, keep_cancel_at: bool) -> None:
     """Detach from the schedule and live on; the end that the schedule has set goes with it, unless it is to be kept."""
-    before = moment.show(subscription)
+    before, was = moment.show(subscription), billing(moment, subscription)
     subscription["schedule"] = None
     if keep_cancel_at and subscription["cancel_at"] is not None:
         moment.account.agenda.at(subscription["cancel_at"], partial(_cancel_at, moment.account, subscription["id"]))
     else:
         subscription["cancel_at"] = None
     set_periods(moment, subscription)
+    settle(moment, subscription, was, "none")
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 
@@ -185,6 +213,40 @@ def set_periods(moment: Moment, subscription: Json) -> None:
     moment.account.agenda.at(_period_end(subscription), turn, rank=_AFTER_BOUNDARIES, name=name)
 
 
+def billing(moment: Moment, subscription: Json) -> Billing:
+    """What a subscription is billed for, as it is now."""
+    items = subscription["items"]["data"]
+    quantities = {item["price"]: item["quantity"] for item in items}
+    periods = {item["price"]: (item["current_period_start"], item["current_period_end"]) for item in items}
+    whole = all(end == moment.now for _, end in periods.values())
+    return Billing(quantities, periods, subscription["billing_cycle_anchor"], whole)
+
+
+def settle(moment: Moment, subscription: Json, was: Billing, proration_behavior: str) -> None:
+    """Note what becomes of the next invoice when a subscription has changed from what it `was`.
+
+    Where cycles turn in time an invoice is made; a change on that very second is on it. A change inside a cycle is prorated
+    unless that is turned off. What comes with a cycle that is whole again, and whether an anchor that moves makes an invoice,
+    depends on more than is modelled.
+    """
+    account, now = moment.account, billing(moment, subscription)
+    moved = now.anchor != was.anchor and not was.whole
+    if moved and invoice_items.waiting(account, subscription["id"]):
+        account.prorated.add(subscription["id"])
+    elif moment.request_id is None and any(begin == moment.now for begin, _ in now.periods.values()):
+        invoice_items.invoiced(account, subscription["id"])
+    kept = [(was.periods[price], now.periods[price]) for price in was.periods.keys() & now.periods.keys()]
+    grown = [new[1] - old[1] for old, new in kept if new[0] == old[0]]
+    changed = moved or now.items != was.items or any(grown)
+    if (changed and proration_behavior != "none" and not was.whole) or max(grown, default=0) > 0:
+        account.prorated.add(subscription["id"])
+
+
+def _give(moment: Moment, subscription: Json, phase: Json) -> None:
+    cycles = [(item["current_period_start"], item["current_period_end"]) for item in subscription["items"]["data"]]
+    moment.account.invoice_items += invoice_items.given(moment.account, subscription["id"], phase, cycles)
+
+
 def _apply(moment: Moment, subscription: Json, schedule: Json, *, since: int) -> None:
     """Write the current phase to the subscription; what it redeems begins at `since`."""
     phase = current_phase(schedule)
@@ -226,8 +288,9 @@ def _turn(account: Account, subscription_id: str, when: int) -> None:
     if subscription["status"] == "canceled" or _period_end(subscription) != when:
         return
     moment = Moment(account, when)
-    before = moment.show(subscription)
+    before, was = moment.show(subscription), billing(moment, subscription)
     set_periods(moment, subscription)
+    settle(moment, subscription, was, "none")
     moment.emit("customer.subscription.updated", moment.show(subscription), before)
 
 

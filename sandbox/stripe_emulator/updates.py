@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sandbox.stripe_emulator import phases, rules, schedules, subscriptions, views
+from sandbox.stripe_emulator import invoice_items, phases, rules, schedules, subscriptions, views
 from sandbox.stripe_emulator.account import Moment
 from sandbox.stripe_emulator.errors import Json, StripeError, no_such, not_modelled
 from sandbox.stripe_emulator.fields import merge_metadata, put
@@ -15,34 +15,40 @@ def update(moment: Moment, params: Json, object_id: str) -> Json:
 
     Stripe: phases that are sent replace the current and all future ones, whole; what is not sent with a phase is unset. Past
     phases stay and are not sent. Without `phases` they stay as they are; metadata merges. Default settings merge too, name by
-    name, which Stripe does not say. `proration_behavior` has no effect: nothing is billed here.
+    name, which Stripe does not say. `proration_behavior` has no effect but on the preview of the next invoice: nothing is
+    billed here. The subscription is given the one-time items of a phase that begins now. What becomes of others that the
+    current phase is sent with is not documented; they are not modelled unless the phase has them already.
     """
     schedule = moment.account.find("subscription_schedule", object_id)
     sent = params.get("phases")
     phases.check_references(moment, sent or [])
     rules.check("subscription_schedules.update", params)
     schedules.check_open(schedule, "update", "updated")
-    resolved = _resolved(moment, schedule, sent) if sent else None
+    found = resolved(moment, schedule, sent) if sent else None
     defaults = _defaults(schedule["default_settings"], params.get("default_settings", {}))
-    rules.terms(_not_past(schedule) if resolved is None else resolved, defaults)
+    rules.terms(_not_past(schedule) if found is None else found, defaults)
     # Nothing is refused from here on.
-    before, was_active = moment.show(schedule), schedule["status"] == "active"
-    if resolved is not None:
+    before, was = moment.show(schedule), schedule["current_phase"]
+    if found is not None:
+        invoice_items.keep_prices(moment, found)
         past = schedule["phases"][: -len(_not_past(schedule))]
-        schedule["phases"] = past + resolved
+        schedule["phases"] = past + found
     schedule["default_settings"] = defaults
     schedule["end_behavior"] = params.get("end_behavior", schedule["end_behavior"])
     merge_metadata(schedule, params.get("metadata"))
-    if was_active and resolved is not None:
-        schedules.set_current(schedule, next(phase for phase in resolved if phase["end_date"] > moment.now))
-    elif not was_active and schedule["phases"][0]["start_date"] <= moment.now:
+    if was is not None and found is not None:
+        schedules.set_current(schedule, next(phase for phase in found if phase["end_date"] > moment.now))
+    elif was is None and schedule["phases"][0]["start_date"] <= moment.now:
         schedules.begin(moment, schedule)
     schedules.expect(moment, schedule)
     shown = moment.show(schedule)
     # Observed: of an update, the schedule's event comes before the subscription's.
     moment.emit("subscription_schedule.updated", shown, before)
-    if was_active:
-        subscriptions.follow(moment, schedule, phase_sent=resolved is not None)
+    proration = params.get("proration_behavior", "create_prorations")
+    if was is not None and was["start_date"] != schedule["current_phase"]["start_date"]:
+        subscriptions.enter(moment, schedule, proration_behavior=proration)
+    elif was is not None:
+        subscriptions.follow(moment, schedule, phase_sent=found is not None, proration_behavior=proration)
     return shown
 
 
@@ -59,8 +65,8 @@ def _defaults(stored: Json, sent: Json) -> Json:
     return merged
 
 
-def _resolved(moment: Moment, schedule: Json, sent: list[Json]) -> list[Json]:
-    """The phase objects that are to replace the current and future ones.
+def resolved(moment: Moment, schedule: Json, sent: list[Json]) -> list[Json]:
+    """The phase objects that are to replace the current and future ones; their references and rules are found in order already.
 
     Stripe's connector for Salesforce CPQ archives prices right after the schedule exists and sends them again: those that are
     on the schedule can be inactive.
@@ -74,16 +80,20 @@ def _resolved(moment: Moment, schedule: Json, sent: list[Json]) -> list[Json]:
     elif isinstance(start, int) and start < moment.now:
         # That Stripe takes no new phase in the past is known, the wording is not.
         raise StripeError("The `start_date` of a new phase can not be in the past.", param="phases[0][start_date]")
-    resolved = phases.resolve(moment, sent, phases.instant(moment, start), currency)
+    found = phases.resolve(moment, sent, phases.instant(moment, start), currency)
     running = {0} if schedule["status"] == "active" else set[int]()
-    if resolved[0]["end_date"] <= moment.now:
+    if found[0]["end_date"] <= moment.now:
         if sent[0].get("end_date") != "now":
             raise _only_to_the_future()
         if len(sent) == 1:
             raise not_modelled("the end of a schedule by an update; cancel or release it", "phases[0][end_date]")
         running = {0, 1}
-    _check_kept_discounts(moment, schedule, sent, running)
-    return resolved
+    check_kept_discounts(moment, schedule, sent, running)
+    if schedule["status"] == "active":
+        said, held = found[0]["add_invoice_items"], subscriptions.current_phase(schedule)["add_invoice_items"]
+        if said and not invoice_items.same(moment.account, held, said):
+            raise not_modelled("other one-time items in the current phase", "phases[0][add_invoice_items]")
+    return found
 
 
 def _check_start_of_current(schedule: Json, start: int | str) -> None:
@@ -105,12 +115,13 @@ def _only_to_the_future() -> StripeError:
     return StripeError(message, param="phases[0][end_date]")
 
 
-def _check_kept_discounts(moment: Moment, schedule: Json, sent: list[Json], running: Collection[int]) -> None:
+def check_kept_discounts(moment: Moment, schedule: Json | None, sent: list[Json], running: Collection[int]) -> None:
     """A discount that is named by its id is one of the subscription's, at the place where it is already.
 
-    running: the numbers of the phases that are under way: the current one, and one that takes its place now.
+    schedule: None for one that does not exist. running: the numbers of the phases that are under way: the current one, and one
+    that takes its place now.
     """
-    if schedule["subscription"] is None:
+    if schedule is None or schedule["subscription"] is None:
         own: dict[str | None, list[str]] = {}
     else:
         subscription = moment.account.find("subscription", schedule["subscription"])

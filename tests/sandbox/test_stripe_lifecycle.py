@@ -173,9 +173,52 @@ def test_deleting_a_customer_ends_its_subscriptions(world: World) -> None:
         "subscription_schedule.canceled",
         "customer.deleted",
     ]
+    for schedule in (running, waiting):
+        shown = world.sdk.v1.subscription_schedules.retrieve(schedule.id, {"expand": ["customer"]})
+        assert expanded(shown.customer).to_dict() == {"id": customer, "object": "customer", "deleted": True}
     events = len(world.events())
     world.move_to("2029-01-01")
     assert len(world.events()) == events
+
+
+def test_deleting_a_customer_leaves_what_is_over_as_it_is(world: World) -> None:
+    customer = world.customer()
+    canceled = world.schedule(world.phase("2028-01-01"), customer=customer)
+    world.sdk.v1.subscription_schedules.cancel(canceled.id)
+    released = world.schedule(world.phase("2028-01-01"), customer=customer)
+    world.sdk.v1.subscription_schedules.release(released.id)
+    before = world.schedule_of(canceled.id).to_dict()
+    world.move_to("2027-02-01")
+    world.sdk.v1.customers.delete(customer)
+    assert world.schedule_of(canceled.id).to_dict() == before
+    after = world.schedule_of(released.id)
+    assert (after.status, world.subscription_of(after).status) == ("released", "canceled")
+
+
+EXPANSIONS = ["customer", "subscription.discounts", "subscription.items.data.discounts"]
+
+
+@pytest.mark.parametrize(
+    ("state", "end"), [("not_started", None), ("active", None), ("canceled", "cancel"), ("released", "release")]
+)
+def test_a_schedule_with_all_that_belongs_to_it(world: World, state: str, end: str | None) -> None:
+    coupon, on_item = world.coupon(), world.coupon()
+    phase = world.phase("2028-01-01", discounts=[{"coupon": coupon}])
+    phase["items"][0]["discounts"] = [{"coupon": on_item}]
+    customer = world.customer(name="A")
+    start = at("2027-06-01") if state == "not_started" else "now"
+    schedule = world.schedule(phase, customer=customer, start_date=start)
+    if end is not None:
+        getattr(world.sdk.v1.subscription_schedules, end)(schedule.id)
+    shown = world.sdk.v1.subscription_schedules.retrieve(schedule.id, {"expand": EXPANSIONS}).to_dict()
+    assert (shown["status"], shown["customer"]["name"]) == (state, "A")
+    subscription = shown["subscription"]
+    if state in ("not_started", "released"):
+        assert subscription is None
+    else:
+        [discount], [item] = subscription["discounts"], subscription["items"]["data"]
+        assert discount["source"] == {"type": "coupon", "coupon": coupon}
+        assert item["discounts"][0]["source"] == {"type": "coupon", "coupon": on_item}
 
 
 def test_cancel_before_the_start(world: World) -> None:

@@ -136,6 +136,12 @@ def test_a_complete_request_passes() -> None:
         ),
         (
             "prices.create",
+            {"product": "p", "currency": "usd", "unit_amount_decimal": Decimal("-0.5")},
+            "must be at least 0",
+            "unit_amount_decimal",
+        ),
+        (
+            "prices.create",
             {"product": "p", "currency": "usd", "unit_amount": 1, "recurring": {"interval": "month", "interval_count": 37}},
             "at most 36",
             "recurring[interval_count]",

@@ -1,19 +1,18 @@
-"""Previews: the first invoice of a schedule that is yet to begin, and everything else refused."""
+"""Previews of the first invoice of a schedule that is yet to begin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stripe.params import InvoiceCreatePreviewParams
 
-from sandbox.stripe_emulator import StripeEmulator, StripeError, check
-from sandbox.stripe_emulator.previews import _Line, _spread
-from tests.sandbox.stripe_changes import held
+from sandbox.stripe_emulator import StripeError, check
+from sandbox.stripe_emulator.invoices import Line, take_off
+from tests.sandbox.stripe_changes import amounts, credit, held, preview
 from tests.sandbox.stripe_world import ACCOUNT, World, at, refusal
 
 
@@ -21,20 +20,6 @@ from tests.sandbox.stripe_world import ACCOUNT, World, at, refusal
 def world() -> Iterator[World]:
     with World() as world:
         yield world
-
-
-def preview(world: World, *phases: dict[str, Any], details: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
-    """The preview for a new customer, unless `params` say otherwise; the first phase starts now unless it says otherwise."""
-    first, *later = phases
-    sent = {"schedule_details": {"phases": [{"start_date": "now", **first}, *later], **(details or {})}, **params}
-    if not sent.keys() & {"customer", "schedule"}:
-        sent["customer"] = world.customer()
-    return world.sdk.v1.invoices.create_preview(cast("InvoiceCreatePreviewParams", sent)).to_dict()
-
-
-def amounts(invoice: dict[str, Any]) -> tuple[int, int]:
-    """Subtotal and total."""
-    return invoice["subtotal"], invoice["total"]
 
 
 def test_whole_cycles_of_the_first_phase(world: World) -> None:
@@ -113,14 +98,43 @@ def test_percentages_and_fractions_are_rounded_half_up_by_line(world: World) -> 
 
 @given(st.lists(st.integers(0, 10**8), min_size=1, max_size=20), st.integers(1, 10**9))
 def test_what_is_spread_adds_up(line_amounts: list[int], off: int) -> None:
-    emulator = StripeEmulator()
-    account = emulator._account("acct_1")
-    account.add({"id": "c", "object": "coupon", "percent_off": None, "amount_off": off})
-    lines = [_Line({}, amount) for amount in line_amounts]
-    _spread(account, "c", lines)
-    emulator.close()
+    lines = [Line({}, 1, amount, (0, 1)) for amount in line_amounts]
+    take_off({"percent_off": None, "amount_off": off}, "di_1", lines)
     assert sum(line.left for line in lines) == max(0, sum(line_amounts) - off)
     assert all(0 <= line.left <= line.amount for line in lines)
+
+
+def test_one_time_items_are_on_the_first_invoice(world: World) -> None:
+    setup, product = world.price(None, unit_amount=50_000), world.sdk.v1.products.create({"name": "Stub"}).id
+    span = {"start": {"type": "phase_start"}, "end": {"type": "timestamp", "timestamp": at("2027-01-16")}}
+    phase = world.phase("2028-01-01", discounts=[{"coupon": world.coupon(percent_off=10)}])
+    phase["add_invoice_items"] = [
+        {"price": setup, "quantity": 2, "metadata": {"line": "802"}},
+        {**credit(product, 333), "period": span, "discountable": False},
+    ]
+    before = world.emulator.objects(ACCOUNT, "price")
+    invoice = preview(world, phase)
+    assert amounts(invoice) == (1000 + 100_000 + 333, 900 + 90_000 + 333)
+    _, one, two = invoice["lines"]["data"]
+    assert (one["amount"], one["quantity"], one["metadata"], one["discountable"]) == (100_000, 2, {"line": "802"}, True)
+    assert one["period"] == {"start": world.now, "end": at("2027-02-01")}
+    assert (two["discountable"], two["discount_amounts"], two["description"]) == (False, [], "Stub")
+    assert two["period"] == {"start": world.now, "end": at("2027-01-16")}
+    assert two["pricing"]["price_details"]["product"] == product
+    assert two["parent"]["type"] == "invoice_item_details"
+    assert world.emulator.objects(ACCOUNT, "price") == before
+
+
+def test_a_credit_beyond_the_total_leaves_nothing_due(world: World) -> None:
+    product = world.sdk.v1.products.create({"name": "Credit"}).id
+    phase = world.phase("2028-01-01", add_invoice_items=[credit(product, -1500)])
+    invoice = preview(world, phase)
+    assert (invoice["total"], invoice["amount_due"], invoice["amount_remaining"]) == (-500, 0, 0)
+    # Whether a discount applies to a credit depends on where one reads.
+    phase["discounts"] = [{"coupon": world.coupon()}]
+    assert refusal(preview, world, phase).http_status == 501
+    phase["add_invoice_items"][0]["discountable"] = False
+    assert preview(world, phase)["total"] == 900 - 1500
 
 
 def test_a_start_in_the_future_is_billed_then(world: World) -> None:
@@ -162,11 +176,10 @@ def test_the_last_cycle_is_whole_if_the_subscription_goes_on(world: World) -> No
 def test_what_would_be_prorated_or_is_not_modelled(world: World) -> None:
     phase, coupon, customer = world.phase("2028-01-01"), world.coupon(), world.customer()
     active = world.schedule(phase)
-    assert refusal(preview, world, {**phase, "start_date": world.now}, schedule=active.id).http_status == 501
     assert refusal(preview, world, {**phase, "start_date": world.now - 1}).http_status == 501
     assert refusal(preview, world, {**phase, "discounts": [{"coupon": coupon}, {"coupon": world.coupon()}]}).http_status == 501
-    assert refusal(preview, world, {**phase, "discounts": [{"discount": "di_1"}]}).http_status == 501
-    assert refusal(preview, world, {**phase, "add_invoice_items": [{"price": world.price(None)}]}).http_status == 501
+    expiring = {**phase, "start_date": at("2027-06-01"), "discounts": [{"coupon": world.coupon(redeem_by=at("2027-05-01"))}]}
+    assert refusal(preview, world, expiring).http_status == 501
     assert refusal(preview, world, phase, preview_mode="recurring").http_status == 501
     assert refusal(preview, world, phase, customer_details={"tax_exempt": "none"}).http_status == 501
     create = world.sdk.v1.invoices.create_preview
@@ -182,6 +195,8 @@ def test_what_would_be_prorated_or_is_not_modelled(world: World) -> None:
         ({"items": [{"price": "price_none"}]}, "No such price: 'price_none'", "[0][items][0][price]"),
         ({"items": []}, "Missing required param: schedule_details[phases][0][items].", "[0][items]"),
         ({"discounts": [{"coupon": "none"}]}, "No such coupon: 'none'", "[0][discounts][0][coupon]"),
+        ({"discounts": [{"discount": "di_1"}]}, "No such discount: 'di_1'", "[0][discounts][0][discount]"),
+        ({"add_invoice_items": [credit("prod_none")]}, "No such product", "[0][add_invoice_items][0][price_data][product]"),
         ({"collection_method": "send_invoice"}, "You must specify `days_until_due`", "[0][invoice_settings][days_until_due]"),
         ({"duration": {"interval": "month"}}, "You may only specify one of these", "[0]"),
     ],

@@ -13,9 +13,15 @@ import stripe
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stripe.params import SubscriptionScheduleCreateParams, SubscriptionScheduleUpdateParams, SubscriptionUpdateParams
+from stripe.params import (
+    InvoiceCreatePreviewParams,
+    SubscriptionScheduleCreateParams,
+    SubscriptionScheduleUpdateParams,
+    SubscriptionUpdateParams,
+)
 
 from sandbox.stripe_emulator.intervals import DAY
+from tests.sandbox.stripe_changes import credit
 from tests.sandbox.stripe_world import ACCOUNT, World
 
 PRICES, COUPONS = 3, 2
@@ -23,11 +29,12 @@ PRICES, COUPONS = 3, 2
 
 @dataclass(frozen=True)
 class Wanted:
-    """A phase that is to be sent: its days, quantity by number of the price, and the number of its coupon."""
+    """A phase that is to be sent: its days, quantity by number of the price, number of its coupon, a one-time item's amount."""
 
     days: int
     items: dict[int, int]
     coupon: int | None
+    one_time: int | None
     by_duration: bool
 
 
@@ -36,6 +43,7 @@ wanted = st.builds(
     days=st.integers(1, 150),
     items=st.dictionaries(st.integers(0, PRICES - 1), st.integers(0, 3), min_size=1),
     coupon=st.none() | st.integers(0, COUPONS - 1),
+    one_time=st.none() | st.integers(-500, 500),
     by_duration=st.booleans(),
 )
 END_BEHAVIORS = st.sampled_from(["cancel", "release"])
@@ -49,7 +57,9 @@ class Sequences(RuleBasedStateMachine):
         self.world = World()
         self.prices = [self.world.price(interval) for interval in ("month", "month", "year")]
         self.coupons = [self.world.coupon() for _ in range(COUPONS)]
+        self.product = self.world.sdk.v1.products.create({"name": "Adjustment"}).id
         self.schedule_id = ""
+        self.expected: list[tuple[int, int]] = []  # start of the phase and amount of what subscriptions should have been given
 
     def teardown(self) -> None:
         self.world.close()
@@ -91,6 +101,9 @@ class Sequences(RuleBasedStateMachine):
             }
             if phase.coupon is not None:
                 params["discounts"] = [{"coupon": self.coupons[phase.coupon]}]
+            if phase.one_time is not None:
+                period = {"start": {"type": "phase_start"}, "end": {"type": "phase_end"}}
+                params["add_invoice_items"] = [credit(self.product, phase.one_time, period=period)]
             start += phase.days * DAY
             if phase.by_duration and number:
                 params["duration"] = {"interval": "day", "interval_count": phase.days}
@@ -104,8 +117,12 @@ class Sequences(RuleBasedStateMachine):
         self.world.sdk.v1.subscription_schedules.update(self.schedule_id, cast("SubscriptionScheduleUpdateParams", sent))
 
     def _from_now(self, phases: Sequence[Wanted]) -> list[dict[str, Any]]:
-        """Phases to replace the current and future ones: the current one ends a while after now, the others follow."""
+        """Phases to replace the current and future ones: the current one ends a while after now, the others follow.
+
+        The current one is sent without one-time items, which takes back nothing.
+        """
         first, *later = self._phases(phases, self.now)
+        first.pop("add_invoice_items", None)
         return [{**first, "start_date": self.schedule["current_phase"]["start_date"]}, *later]
 
     @initialize(phases=st.lists(wanted, min_size=1, max_size=4), wait=st.integers(0, 40), end=END_BEHAVIORS)
@@ -115,18 +132,39 @@ class Sequences(RuleBasedStateMachine):
         sent = {**params, "customer": self.world.customer()}
         create = self.world.sdk.v1.subscription_schedules.create
         self.schedule_id = create(cast("SubscriptionScheduleCreateParams", sent)).id
+        if not wait:
+            self._expect(phases[0])
 
     @precondition(lambda self: not self.open)
     @rule(phases=st.lists(wanted, min_size=1, max_size=4), wait=st.integers(0, 40), end=END_BEHAVIORS)
     def begin_another(self, phases: list[Wanted], wait: int, end: str) -> None:
         self.begin(phases, wait, end)
 
+    @precondition(lambda self: self.schedule["status"] == "released" and self.schedule["released_subscription"])
+    @rule()
+    def take_up_again(self) -> None:
+        """A schedule is made from the subscription that the last one has left behind, where its items turn together."""
+        before = self._object("subscription", self.schedule["released_subscription"])
+        periods = {(item["current_period_start"], item["current_period_end"]) for item in before["items"]["data"]}
+        create = self.world.sdk.v1.subscription_schedules.create
+        if len(periods) > 1:
+            with pytest.raises(stripe.APIError, match="several billing intervals"):
+                create({"from_subscription": before["id"]})
+            return
+        self.schedule_id = create({"from_subscription": before["id"]}).id
+        assert self.subscription == {**before, "schedule": self.schedule_id}
+        assert [(phase["start_date"], phase["end_date"]) for phase in self.schedule["phases"]] == [*periods]
+
     @rule(days=st.integers(0, 60), seconds=st.integers(0, DAY))
     def time_goes_by(self, days: int, seconds: int) -> None:
-        before = self.schedule
+        before, since, was_open = self.schedule, self.now, self.open
         self.world.clock.advance(timedelta(days=days, seconds=seconds))
         after = self.schedule
         assert after["phases"] == before["phases"]
+        for phase in after["phases"] if was_open else []:
+            if since < phase["start_date"] <= self.now:
+                prices = [self._object("price", item["price"]) for item in phase["add_invoice_items"]]
+                self.expected += [(phase["start_date"], price["unit_amount"]) for price in prices]
         if self.active:
             [running] = [phase for phase in after["phases"] if phase["start_date"] <= self.now < phase["end_date"]]
             assert after["current_phase"] == {name: running[name] for name in ("start_date", "end_date")}
@@ -148,6 +186,7 @@ class Sequences(RuleBasedStateMachine):
         before, items = self.schedule, {item["id"] for item in self.subscription["items"]["data"]}
         [over], [first, *later] = self._from_now([ending]), self._phases(phases, self.now)
         self._update([{**over, "end_date": "now"}, {**first, "start_date": "now"}, *later])
+        self._expect(phases[0])
         after = self.schedule
         position = before["phases"].index(next(p for p in before["phases"] if p["end_date"] > self.now))
         assert after["phases"][:position] == before["phases"][:position]
@@ -155,10 +194,8 @@ class Sequences(RuleBasedStateMachine):
         survivors = {item["id"] for item in self.subscription["items"]["data"] if item["created"] < self.now}
         assert survivors <= items
 
-    @precondition(lambda self: self.active)
-    @rule()
-    def keep_the_discounts(self) -> None:
-        """Everything is sent as it is, with the discounts by their ids: only the schedule's words change."""
+    def _as_it_is(self) -> list[dict[str, Any]]:
+        """The current and future phases as they are, with the discounts and the one-time items' prices by their ids."""
         schedule, subscription = self.schedule, self.subscription
         running = [phase for phase in schedule["phases"] if phase["end_date"] > self.now]
         names = ("end_date", "metadata")
@@ -166,13 +203,42 @@ class Sequences(RuleBasedStateMachine):
         for phase in running:
             items = [{name: item[name] for name in ("price", "quantity")} for item in phase["items"]]
             entries = [{"coupon": entry["coupon"]} for entry in phase["discounts"]]
-            sent.append({**{name: phase[name] for name in names}, "items": items, "discounts": entries or ""})
+            extras = [{name: item[name] for name in ("period", "price", "quantity")} for item in phase["add_invoice_items"]]
+            one_time = {"add_invoice_items": extras} if extras else {}
+            sent.append({**{name: phase[name] for name in names}, "items": items, "discounts": entries or "", **one_time})
         kept = [{"discount": discount} for discount in subscription["discounts"]] or ""
         sent[0].update(start_date=running[0]["start_date"], discounts=kept)
-        redeemed = self._redeemed()
-        self._update(sent)
+        return sent
+
+    @precondition(lambda self: self.active)
+    @rule()
+    def keep_the_discounts(self) -> None:
+        """Everything is sent as it is: only the schedule's words change."""
+        subscription, redeemed = self.subscription, self._redeemed()
+        self._update(self._as_it_is())
         assert self.subscription == subscription
         assert self._redeemed() == redeemed
+
+    @precondition(lambda self: self.active)
+    @rule(end=END_BEHAVIORS)
+    def preview_it(self, end: str) -> None:
+        """The next invoice of what is there, or the reason why there is none or why it is not modelled."""
+        before = (self.schedule, self.subscription, self.world.events())
+        details = {"phases": self._as_it_is(), "end_behavior": end, "proration_behavior": "none"}
+        sent = {"schedule": self.schedule_id, "schedule_details": details}
+        try:
+            invoice = self.world.sdk.v1.invoices.create_preview(cast("InvoiceCreatePreviewParams", sent)).to_dict()
+        except stripe.StripeError as refused:
+            if refused.http_status != 501 and refused.code != "invoice_upcoming_none":
+                raise
+        else:
+            turns = [line["period"] for line in invoice["lines"]["data"] if line["parent"]["type"].startswith("subscription")]
+            assert turns
+            assert all(turn["start"] == invoice["created"] > self.now for turn in turns)
+            assert invoice["total"] == sum(line["amount"] for line in invoice["lines"]["data"]) - sum(
+                taken["amount"] for taken in invoice["total_discount_amounts"]
+            )
+        assert (self.schedule, self.subscription, self.world.events()) == before
 
     @precondition(lambda self: self.open)
     @rule(end=END_BEHAVIORS, value=st.sampled_from(["", "1", "2"]))
@@ -188,6 +254,8 @@ class Sequences(RuleBasedStateMachine):
         start = self.now + wait * DAY
         first, *later = self._phases(phases, start)
         self._update([{**first, "start_date": start if wait else "now"}, *later])
+        if not wait:
+            self._expect(phases[0])
         assert self.schedule["phases"][0]["start_date"] == start
         assert self.active == (wait == 0)
 
@@ -255,6 +323,12 @@ class Sequences(RuleBasedStateMachine):
         assert subscription["cancel_at"] == (current["end_date"] if ends else None)
 
     @invariant()
+    def each_phase_gives_its_items_once(self) -> None:
+        given = self.world.emulator.invoice_items(ACCOUNT)
+        assert [(item.phase_start, item.amount) for item in given] == self.expected
+        assert all(item.period_start == item.phase_start < item.period_end for item in given)
+
+    @invariant()
     def every_change_was_told(self) -> None:
         told = {event["data"]["object"]["id"]: event["data"]["object"] for event in self._events()}
         for kind in ("subscription_schedule", "subscription"):
@@ -265,6 +339,11 @@ class Sequences(RuleBasedStateMachine):
     def every_redemption_is_a_discount(self) -> None:
         minted = [shown["source"]["coupon"] for shown in self.world.emulator.objects(ACCOUNT, "discount")]
         assert self._redeemed() == [minted.count(coupon) for coupon in self.coupons]
+
+    def _expect(self, phase: Wanted) -> None:
+        """A phase has begun now."""
+        if phase.one_time is not None:
+            self.expected.append((self.now, phase.one_time))
 
     def _events(self) -> list[dict[str, Any]]:
         events = self.world.emulator.objects(ACCOUNT, "event")
