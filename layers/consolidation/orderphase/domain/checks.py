@@ -9,7 +9,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, period
-from orderphase.domain.findings import Finding, finding
+from orderphase.domain.findings import Finding, finding, sentence
 from orderphase.domain.lines import Discount, Order, OrderLine, describe_line, describe_order
 from orderphase.domain.money import decimals, plain, price_text, whole_minor_units
 from orderphase.domain.phases import PhaseSettings
@@ -85,7 +85,7 @@ class _Examination:
 
     def _report_line(self, faults: Iterable[Fault], line: OrderLine, order: Order) -> None:
         self.result.findings += [
-            finding(code, _sentence(message), lines=[line.id], orders=[order.id], start=line.start, end=line.end)
+            finding(code, sentence(message), lines=[line.id], orders=[order.id], start=line.start, end=line.end)
             for code, message in faults
         ]
 
@@ -95,7 +95,7 @@ class _Examination:
         self.result.findings += [
             finding(
                 code,
-                _sentence(message),
+                sentence(message),
                 lines=[line.id for line in lines],
                 orders=[order.id for order in orders],
                 start=min((line.start for line in lines), default=None),
@@ -241,7 +241,7 @@ def _amount_problem(amount: Decimal, currency: str | None) -> str | None:
 
 
 def _price_faults(line: OrderLine, order: Order, where: object) -> Iterator[Fault]:
-    if line.price_id:
+    if line.price_id or line.billed_at:
         return
     if line.entry is None:
         yield "missing_price", f"{where} has no Stripe price."
@@ -259,7 +259,3 @@ def _latest(ends: Sequence[datetime | None]) -> datetime | None:
     """The last of several ends; None where one of them is open."""
     known = [end for end in ends if end is not None]
     return max(known) if known and len(known) == len(ends) else None
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

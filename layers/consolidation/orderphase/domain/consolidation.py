@@ -17,7 +17,7 @@ from orderphase.domain.conflicts import survey
 from orderphase.domain.findings import has_errors, in_order
 from orderphase.domain.lines import Order
 from orderphase.domain.overlaps import Listing, Moment, PriceTrack, Value
-from orderphase.domain.phases import Consolidation, EndBehavior, Phase, PhaseItem, PhaseSettings
+from orderphase.domain.phases import Consolidation, Phase, PhaseItem, PhaseSettings, end_behavior
 from orderphase.domain.policies import Policies
 from orderphase.domain.spans import Boundary, boundaries
 from orderphase.domain.wording import survey_findings
@@ -35,8 +35,7 @@ def consolidate(orders: Sequence[Order], policies: Policies) -> Consolidation:
     surveyed = survey(examined, policies, bounds)
     findings = in_order([*examined.findings, *survey_findings(surveyed, orders, ZoneInfo(policies.time_zone))])
     phases = () if has_errors(findings) else _draw(examined, policies, bounds)
-    end_behavior: EndBehavior = "release" if phases and phases[-1].end is None else "cancel"
-    return Consolidation(phases, end_behavior, findings, examined.currency)
+    return Consolidation(phases, end_behavior(phases), findings, examined.currency)
 
 
 def _sorted_lines(order: Order) -> Order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -32,10 +32,27 @@ REMEDIES = {
     "too_many_items": "Stripe takes 20 items at a time: split the contract, or bundle products.",
     "invalid_property": "Enter a value that Stripe knows.",
     "nothing_to_bill": "Add an order line with a quantity, or correct the dates.",
-    "end_in_past": "Correct the end dates; what has passed cannot be billed by a subscription any more.",
+    "end_in_past": "Correct the end dates; what has passed cannot be billed by a subscription any more. "
+    "To end one that bills, request a cancellation.",
     "start_in_past": "Nothing, if the time before now is billed elsewhere; "
-    "otherwise correct the start, or bill that time by an invoice.",
-    "too_many_phases": "Stripe takes 10 phases at a time: let lines change on fewer different days.",
+    "otherwise correct the start, or choose the policy backdating: catch_up.",
+    "change_in_past": "Nothing, if the time before now is settled elsewhere; otherwise correct the dates, "
+    "or choose the policy backdating: catch_up.",
+    "catch_up_unknown": "Bill that time by an invoice of your own and choose the policy backdating: from_now, "
+    "or sell at prices of the standard price book with percentages off.",
+    "starts_later": "Correct the start; what Stripe bills already cannot wait. To stop it, request a cancellation.",
+    "amendment_before_start": "Let the change start with the original order or later, or correct the original order's dates.",
+    "original_not_activated": "Activate that order, and the later ones are billed with it; delete it if it is not needed.",
+    "order_withdrawn": "Activate it again; to take something away for good, use a reduction order.",
+    "price_changed": "Let the earlier line end where the later starts, or enter on one of them the Stripe price that is meant.",
+    "cancellation_in_past": "Choose a date to come, or the mode now.",
+    "cancellation_after_end": "Choose an earlier date, or let the contract end by itself.",
+    "schedule_ended": "To go on, clear the schedule id on the contract and activate an order again, "
+    "or choose the policy on_schedule_ended: recreate.",
+    "schedule_edited": "Take the change over into Salesforce or take it back in Stripe, "
+    "or choose the policy on_drift: repair, by which Salesforce overwrites it.",
+    "schedule_missing": "Check that this is the contract's Stripe account, then clear the schedule id on it to start anew.",
+    "customer_deleted": "Clear the customer id on the account and the schedule id on the contract to start anew.",
     "missing_days_until_due": "Enter the days until due, or let Stripe charge automatically.",
     "unused_days_until_due": "Nothing: days until due only count where the collection method is send_invoice.",
     "missing_account": "Choose an account for the order.",
@@ -46,13 +63,15 @@ REMEDIES = {
     "correct the interval on the price book entry.",
     "invalid_unit_price": "Enter a price of 0 or more that Stripe can express on the standard price book entry.",
     "custom_price": "Enter the id of a Stripe price of that amount on the order line, or sell at the standard price.",
+    "created_first": "Nothing: the flow puts their Stripe ids into the request, where Salesforce's stand now.",
     "billed_elsewhere": "Cancel that schedule in Stripe and clear its id on the order; then activate the order again.",
     "account_changed": "Put the order back to its account, or cancel the schedule and clear its id to bill the new one.",
-    "schedule_exists": "Change the schedule in Stripe, or cancel it and clear the schedule id on the contract to start anew.",
 }
 """What to do, by finding code."""
 
-_WARNINGS = frozenset({"duplicate_line", "zero_quantity", "start_in_past", "unused_days_until_due"})
+_WARNINGS = frozenset(
+    {"duplicate_line", "zero_quantity", "start_in_past", "change_in_past", "unused_days_until_due", "created_first"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,16 @@ def finding(
     return Finding(
         code, severity, message, tuple(dict.fromkeys(lines)), tuple(dict.fromkeys(orders)), start, end, REMEDIES[code]
     )
+
+
+def sentence(text: str) -> str:
+    """Begin a message with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def as_policy_says(one: Finding, *, refuse: bool) -> Finding:
+    """The finding as an error or as a warning, where a policy decides which it is."""
+    return replace(one, severity="error" if refuse else "warning")
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:

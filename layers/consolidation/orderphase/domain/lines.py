@@ -25,6 +25,7 @@ class OrderLine:
     entry: the product's entry in the standard price book, which has the price otherwise.
     unit_price: what one unit was sold for, where that is known.
     reduces: the id of the line that a reduction takes from.
+    billed_at: the Stripe price that the line is billed at already. It stays when the price book's becomes another one.
     name: the product's name, for messages.
     """
 
@@ -38,14 +39,15 @@ class OrderLine:
     percent_off: Decimal | None = None
     amount_off: Decimal | None = None
     reduces: str | None = None
+    billed_at: str | None = None
     name: str | None = None
 
     @property
     def price(self) -> str | None:
         """What identifies the price that is billed: a Stripe price, or the price book entry that one will be made of."""
         if self.price_id or self.entry is None:
-            return self.price_id
-        return self.entry.price_id or self.entry.id
+            return self.price_id or self.billed_at
+        return self.billed_at or self.entry.price_id or self.entry.id
 
     @property
     def interval(self) -> BillingInterval | None:

@@ -51,11 +51,21 @@ def whole_minor_units(amount: Decimal, currency: str) -> int:
     three-decimal currencies end in 0 (Stripe: Supported currencies).
     """
     minor = amount.scaleb(exponent(currency))
-    code = currency.upper()
-    step = 100 if code in _WHOLE_ONLY else 10 if code in _THREE_DECIMAL else 1
-    if minor % step:
+    if minor % smallest_step(currency):
+        code = currency.upper()
         raise ValueError(f"{plain(amount)} {code} is finer than the smallest amount that Stripe takes in {code}")
     return int(minor)
+
+
+def smallest_step(currency: str) -> int:
+    """The smallest amount that is charged or taken off, in Stripe's minor units."""
+    code = currency.upper()
+    return 100 if code in _WHOLE_ONLY else 10 if code in _THREE_DECIMAL else 1
+
+
+def major_units(minor: int, currency: str) -> Decimal:
+    """Convert Stripe's minor units to major ones."""
+    return Decimal(minor).scaleb(-exponent(currency))
 
 
 def decimals(amount: Decimal) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -61,7 +62,7 @@ class Consolidation:
     def as_dict(self) -> dict[str, Any]:
         """The consolidation as JSON, in the shape that `orderphase consolidate` answers."""
         return {
-            "phases": [_phase(phase, self.currency) for phase in self.phases],
+            "phases": [phase_as_dict(phase, self.currency) for phase in self.phases],
             "end_behavior": self.end_behavior,
             "findings": [one.as_dict() for one in self.findings],
         }
@@ -85,7 +86,13 @@ def discount_text(percent_off: Decimal | None, amount_off: Decimal | None, curre
     return " and ".join(parts)
 
 
-def _phase(phase: Phase, currency: str | None) -> dict[str, Any]:
+def end_behavior(phases: Sequence[Phase]) -> EndBehavior:
+    """What becomes of the subscription after these phases: it goes on where the last of them is open."""
+    return "release" if phases and phases[-1].end is None else "cancel"
+
+
+def phase_as_dict(phase: Phase, currency: str | None) -> dict[str, Any]:
+    """A phase as JSON, in the shape that `orderphase consolidate` answers."""
     return {
         "start": iso(phase.start),
         "end": iso(phase.end),

@@ -1,225 +1,553 @@
-"""Planning: from the phases that Salesforce wants to the exact request for Stripe."""
+"""Planning: from what Salesforce has sold and what Stripe holds to the one request that leads from this to that.
+
+The wanted phases come from Salesforce alone; nothing that Stripe holds is patched. What has passed stays as it was billed.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from orderphase.domain.calendar import day, days_between, iso
-from orderphase.domain.findings import Finding, finding, has_errors, in_order
-from orderphase.domain.lines import Discount, Order, OrderLine
-from orderphase.domain.money import plain, price_text, whole_minor_units
-from orderphase.domain.phases import Consolidation, EndBehavior, Phase, PhaseItem, discount_as_dict
+from orderphase.domain.backdating import CatchUp, Missed, SoldPrice, catch_up, days_missed, missed, missed_findings
+from orderphase.domain.calendar import day, iso
+from orderphase.domain.cancellation import CancellationRequest
+from orderphase.domain.differences import differences
+from orderphase.domain.findings import Finding, as_policy_says, finding, has_errors, in_order
+from orderphase.domain.lines import Discount
+from orderphase.domain.money import whole_minor_units
+from orderphase.domain.phases import Consolidation, EndBehavior, Phase, end_behavior, phase_as_dict
 from orderphase.domain.policies import Policies
+from orderphase.domain.requests import Coupon, SentPhase, Terms, coupons, phase_params
+from orderphase.domain.schedules import (
+    HeldDiscount,
+    HeldPhase,
+    HeldSchedule,
+    Place,
+    Span,
+    as_phase,
+    content_of,
+    held_spans,
+    wanted_spans,
+)
 
 MAX_PHASES = 10
 """Stripe: at most 10 current and future phases."""
 
-_METADATA_LENGTH = 500
-"""Stripe: a metadata value has at most 500 characters."""
+RUNWAY = 5
+"""With so many phases or fewer left of a longer series, the next ones are added."""
 
-_OPEN_PHASE = {"interval": "year", "interval_count": 1}
-"""How long an open phase is said to last. Stripe has no open phase: `end_behavior` release lets its subscription go on."""
+GENERATION = "orderphase_generation"
+"""The metadata of a schedule that says which intent was last applied to it."""
+
+ENDS_AT = "orderphase_ends_at"
+"""The metadata of a schedule that says for when its contract was cancelled."""
+
+Action = Literal["create", "update", "cancel", "nothing"]
+"""What can be planned. To release a schedule would leave a subscription that nobody keeps in step, so that is never planned."""
 
 
 @dataclass(frozen=True, slots=True)
-class Coupon:
-    """A coupon for one place: a phase, or one price in a phase. Amounts are in `currency`."""
+class Situation:
+    """Where a contract stands, beside what was sold.
 
-    id: str
-    discount: Discount
+    schedule: what Stripe holds. settled: the phases that were last applied; None = not known. applied: whether it was to this
+    schedule, so that what differs now was changed by somebody else.
+    ends_at: when the contract was cancelled for, and `cancellation` how; ending: whether this is the run that cancels it, which
+    no finding about something else holds up. prices: what is known of the prices' amounts.
+    currency: the contract's, where the orders state none. now: an instant in UTC.
+    """
+
+    now: datetime
+    policies: Policies
     currency: str
+    schedule: HeldSchedule | None = None
+    settled: Sequence[Phase] | None = None
+    applied: bool = False
+    ends_at: datetime | None = None
+    cancellation: CancellationRequest = field(default_factory=CancellationRequest)
+    ending: bool = False
+    prices: Mapping[str, SoldPrice] = field(default_factory=dict)
 
-    def params(self, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """The request that creates it. It lasts as long as its phase: with the next one, Stripe removes a phase's discounts."""
-        params: dict[str, Any] = {"id": self.id, "duration": "forever", "max_redemptions": 1, "metadata": dict(metadata)}
-        if self.discount.percent_off is not None:
-            return params | {
-                "percent_off": float(self.discount.percent_off),
-                "name": f"{plain(self.discount.percent_off)}% off",
-            }
-        amount = self.discount.amount_off
-        assert amount is not None  # noqa: S101 (a discount has one of the two)
-        name = f"{price_text(amount, self.currency)} {self.currency} off"
-        return params | {
-            "amount_off": whole_minor_units(amount, self.currency),
-            "currency": self.currency.lower(),
-            "name": name,
-        }
+    @property
+    def zone(self) -> ZoneInfo:
+        """The billing zone."""
+        return ZoneInfo(self.policies.time_zone)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done for a contract that has no schedule yet: create one from these phases.
+    """What is to be done to Stripe, as one request; with a finding that is an error, nothing.
 
-    phases: what is left of the consolidated phases from now on; without findings that are errors there is at least one.
-    starts_now: whether the first phase begins with the request itself instead of at its own start.
+    wanted: everything that was sold, also what has passed. sent: the phases of the request. attach: the subscription that a
+    new schedule takes over instead of making one; then the phases follow with the next plan. extend_at: when a series that is
+    longer than Stripe takes needs its next phases.
     """
 
-    phases: tuple[Phase, ...]
-    starts_now: bool
-    end_behavior: EndBehavior
-    currency: str
-    policies: Policies
+    action: Action
+    situation: Situation
     findings: tuple[Finding, ...]
+    currency: str
+    wanted: tuple[Phase, ...] = ()
+    sent: tuple[SentPhase, ...] = ()
+    end_behavior: EndBehavior = "cancel"
+    attach: str | None = None
+    extend_at: datetime | None = None
 
     @property
     def refused(self) -> bool:
         """Whether a finding is an error, so that nothing may reach Stripe."""
         return has_errors(self.findings)
 
-    def coupons(self, key: str) -> Iterator[tuple[tuple[int, str | None], Coupon]]:
-        """One coupon for each place where a discount is used, by (number of the phase, price or None for the whole phase).
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the request from now on."""
+        return tuple([one.phase for one in self.sent if not one.ends_now])
 
-        An id is made of `key`, the place and the discount: the same intent names the same coupons whenever it is planned. So
-        the place is not the phase's number, which falls as phases pass, nor its start, but its end.
-        """
-        for number, phase in enumerate(self.phases):
-            places = [(None, phase.settings.discount), *((item.price, item.discount) for item in phase.items)]
-            for price, discount in places:
-                if discount is not None:
-                    parts = (key, iso(phase.end), price, discount_as_dict(discount, self.currency), self.currency)
-                    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-                    yield (number, price), Coupon(f"orderphase_{digest[:24]}", discount, self.currency)
+    @property
+    def caught_up(self) -> list[CatchUp]:
+        """The one-time items of the request."""
+        return [item for one in self.sent for item in one.catch_up]
+
+    def coupons(self, key: str) -> dict[tuple[int, Place], Coupon]:
+        """The coupons that the request needs and that do not exist yet, by (number of the phase, place)."""
+        return coupons(self.sent, key, self.currency)
 
     def params(
         self,
         *,
-        customer: str,
-        prices: Mapping[str, str],
-        coupons: Mapping[tuple[int, str | None], str],
+        customer: str | None,
+        coupons: Mapping[tuple[int, Place], Coupon],
         metadata: Mapping[str, str],
+        products: Mapping[str, str],
+        generation: int | None = None,
     ) -> dict[str, Any]:
-        """The request that creates the schedule.
+        """The parameters of the request. The schedule's id is no parameter but in the path.
 
-        prices: the Stripe price for each price identity in the phases. metadata: what the schedule carries; the phases carry
-        it too, because Stripe copies only theirs to the subscription.
+        metadata: what the schedule carries; the phases carry it too, because Stripe copies only theirs to the subscription.
+        generation: the number of the intent, which the schedule carries as well, so that it says whether it was carried out.
+        products: the Stripe product of each price in `caught_up`. customer: None where it is still to be created.
         """
+        if self.attach is not None:
+            return {"from_subscription": self.attach}
+        if self.action == "cancel":
+            asked = self.situation.cancellation
+            return {"invoice_now": asked.invoice_now, "prorate": asked.prorate}
+        if self.action not in ("create", "update"):
+            return {}
+        terms = Terms(self.situation.now, self.currency, self.situation.policies, metadata, products)
+        phases = [phase_params(number, sent, coupons, terms) for number, sent in enumerate(self.sent)]
+        starts = ["now" if sent.starts_now else int(sent.phase.start.timestamp()) for sent in self.sent]
+        marks = {} if generation is None else {GENERATION: str(generation)}
+        if ends_at := iso(self.situation.ends_at):
+            marks[ENDS_AT] = ends_at
+        common = {"end_behavior": self.end_behavior, "metadata": {**metadata, **marks}}
+        if self.action == "create":
+            return {
+                **({"customer": customer} if customer else {}),
+                "start_date": starts[0],
+                "billing_mode": {"type": self.situation.policies.billing_mode},
+                **common,
+                "phases": phases,
+            }
+        for number, sent in enumerate(self.sent):
+            # Stripe: the first start anchors the ends; `now` is also said where one phase takes the place of another.
+            if number == 0 or sent.starts_now:
+                phases[number] = {"start_date": starts[number], **phases[number]}
+        return {"proration_behavior": self._proration, **common, "phases": phases}
+
+    @property
+    def _proration(self) -> str:
+        """What this request itself prorates: a cancellation says so by itself."""
+        if self.situation.ending:
+            return "create_prorations" if self.situation.cancellation.prorate else "none"
+        return self.situation.policies.proration_behavior
+
+    def as_dict(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The plan as JSON, in the shape that `orderphase plan` answers."""
         return {
-            "customer": customer,
-            "start_date": "now" if self.starts_now else int(self.phases[0].start.timestamp()),
-            "end_behavior": self.end_behavior,
-            "billing_mode": {"type": self.policies.billing_mode},
-            "metadata": dict(metadata),
-            "phases": [self._phase(number, phase, prices, coupons, metadata) for number, phase in enumerate(self.phases)],
+            "action": self.action,
+            "params": dict(params),
+            "phases": [phase_as_dict(phase, self.currency) for phase in self.phases],
+            "findings": [one.as_dict() for one in self.findings],
         }
 
-    def _phase(
-        self,
-        number: int,
-        phase: Phase,
-        prices: Mapping[str, str],
-        coupons: Mapping[tuple[int, str | None], str],
-        metadata: Mapping[str, str],
-    ) -> dict[str, Any]:
-        settings = phase.settings
-        params: dict[str, Any] = {
-            "items": [self._item(item, prices[item.price], coupons.get((number, item.price))) for item in phase.items],
-            "currency": self.currency.lower(),
-            "proration_behavior": self.policies.proration_behavior,
-            "billing_cycle_anchor": self.policies.billing_cycle_anchor,
-            # Stripe: left out, the phase would inherit a discount of the customer.
-            "discounts": [{"coupon": coupons[number, None]}] if settings.discount else "",
-            "metadata": dict(metadata),
-        }
-        if settings.collection_method is not None:
-            params["collection_method"] = settings.collection_method
-        if settings.collection_method == "send_invoice":
-            params["invoice_settings"] = {"days_until_due": settings.days_until_due}
-        if phase.end is None:
-            return params | {"duration": dict(_OPEN_PHASE)}
-        return params | {"end_date": int(phase.end.timestamp())}
 
-    @staticmethod
-    def _item(item: PhaseItem, price: str, coupon: str | None) -> dict[str, Any]:
-        metadata = {"salesforce_order_item_ids": joined(item.lines)}
-        params: dict[str, Any] = {"price": price, "quantity": item.quantity, "metadata": metadata}
-        return params | {"discounts": [{"coupon": coupon}]} if coupon else params
+def plan(consolidated: Consolidation, situation: Situation) -> Plan:
+    """Plan what leads from what Stripe holds to what was sold.
 
-
-def plan_creation(consolidated: Consolidation, *, currency: str, now: datetime, policies: Policies) -> Plan:
-    """Plan the schedule of a contract that has none. What has passed is not billed; the findings say so.
-
-    currency: the contract's, where the orders state none. now: an instant in UTC.
+    The same consolidation and situation give the same plan; once its request has been carried out, the next plan is `nothing`.
     """
-    phases = [phase for phase in consolidated.phases if phase.end is None or phase.end > now]
-    findings = [*consolidated.findings]
-    if not consolidated.refused:
-        findings += _time_findings(consolidated.phases, phases, now, policies)
-        findings += _settings_findings(phases)
-        findings += _discount_findings(phases, consolidated.currency or currency)
-    starts_now = bool(phases) and phases[0].start <= now
-    if starts_now:
-        phases[0] = replace(phases[0], start=now)
-    return Plan(
-        tuple(phases), starts_now, consolidated.end_behavior, consolidated.currency or currency, policies, in_order(findings)
-    )
+    return _Planning(consolidated, situation).plan()
 
 
-def as_sold(orders: Iterable[Order]) -> list[Order]:
-    """The orders by what Salesforce alone says: each price by the line's own id of it, or by its price book entry.
+class _Planning:
+    def __init__(self, consolidated: Consolidation, situation: Situation) -> None:
+        # Stripe: every boundary is a whole second, so a phase that has begun in this one begins now.
+        now = situation.now.replace(microsecond=0)
+        current = situation.schedule.current if situation.schedule else None
+        # A phase that Stripe has entered has begun, whatever our own clock says.
+        self.now = max(now, current.start) if current else now
+        self.situation = situation = replace(situation, now=self.now)
+        self.policies, self.schedule = situation.policies, situation.schedule
+        self.findings = [*consolidated.findings]
+        self.refused = consolidated.refused
+        self.currency = consolidated.currency or (self.schedule.currency if self.schedule else situation.currency)
+        self.wanted = _until(consolidated.phases, situation.ends_at)
+        self.left = tuple([phase for phase in self.wanted if phase.end is None or phase.end > self.now])
 
-    What became of an entry later (its Stripe price, its amount, its interval) makes no difference to what was sold.
-    """
-    return [replace(order, lines=tuple([_line_as_sold(line) for line in order.lines])) for order in orders]
+    def plan(self) -> Plan:
+        schedule, ends_at = self.schedule, self.situation.ends_at
+        if ends_at is not None and (ends_at <= self.now or not (self.refused or self.left)):
+            return self._end(schedule)
+        if self.refused:
+            return self._plan("nothing")
+        if schedule is None:
+            # A cancellation makes no schedule; the activation, when it comes, makes one that ends in time.
+            return self._plan("nothing") if self.situation.ending else self._create()
+        self.findings += _schedule_findings(schedule, self.currency)
+        if self._is_over(schedule):
+            return self._end(schedule)
+        if not schedule.live:
+            return self._after_the_end(schedule)
+        if self.wanted and not self.left and schedule.left[-1].end <= self.now:
+            return self._plan("nothing")  # Stripe is about to end it
+        self._check_time()
+        if schedule.current is not None:
+            self._check_start()
+        return self._update(schedule)
 
+    def _is_over(self, schedule: HeldSchedule) -> bool:
+        """Whether everything that was applied has ended, but the subscription goes on: its last phases had come too late.
 
-def _line_as_sold(line: OrderLine) -> OrderLine:
-    return replace(line, price_id=line.price_id or (line.entry.id if line.entry else None), entry=None)
+        A schedule that bears our mark would have ended it; one that has none has only taken the subscription over.
+        """
+        settled = self.situation.settled
+        if self.left or not settled or settled[-1].end is None or settled[-1].end > self.now or settled[-1].end != self._last:
+            return False
+        if schedule.live:
+            return schedule.end_behavior == "release" and GENERATION not in schedule.metadata
+        return schedule.ran_out and schedule.subscription_lives
 
+    @property
+    def _last(self) -> datetime | None:
+        return self.wanted[-1].end if self.wanted else None
 
-def fingerprint(sold: Consolidation) -> str:
-    """What a contract asks for, in 64 characters: prices, quantities, discounts, dates, currency, settings.
+    def _end(self, schedule: HeldSchedule | None) -> Plan:
+        """The contract is over, by a cancellation or by itself, and nothing of it is left.
 
-    sold: the orders consolidated as they were sold (`as_sold`). The same whenever it is taken and whatever the policies of
-    billing are, so it tells whether a schedule was made of what the orders ask for now.
-    """
-    meaning: Any = sold.as_dict()
-    del meaning["findings"]
-    for phase in meaning["phases"]:
-        for item in phase["items"]:
-            del item["lines"]
-        phase["items"].sort(key=lambda item: item["price"])
-    meaning["currency"] = sold.currency
-    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+        What is wrong with its orders makes no difference any more.
+        """
+        self.findings = []
+        if schedule is not None and schedule.live:
+            return self._plan("cancel")
+        if schedule is not None and schedule.subscription_lives:
+            return self._plan("create", attach=schedule.subscription_id)  # to be cancelled with the next plan
+        return self._plan("nothing")
 
+    def _plan(self, action: Action, **more: Any) -> Plan:
+        """The plan; with an error among the findings, it does nothing."""
+        findings = in_order(self.findings)
+        if has_errors(findings):
+            return Plan("nothing", self.situation, findings, self.currency, self.wanted)
+        return Plan(action, self.situation, findings, self.currency, self.wanted, **more)
 
-def joined(ids: Sequence[str]) -> str:
-    """Write ids as one metadata value, separated by commas; of too many, the first, and how many more there are."""
-    text = ",".join(ids)
-    if len(text) <= _METADATA_LENGTH:
-        return text
-    tail = f",+{len(ids)}"
-    kept = text[: _METADATA_LENGTH - len(tail)].rsplit(",", 1)[0]
-    return f"{kept},+{len(ids) - kept.count(',') - 1}"
+    def _tell(self, code: str, message: str, phases: Iterable[Phase], *, refuse: bool | None = None) -> None:
+        phases = list(phases)
+        start, end = (phases[0].start, phases[-1].end) if phases else (None, None)
+        told = finding(code, message, lines=_lines(phases), start=start, end=end)
+        self.findings.append(told if refuse is None else as_policy_says(told, refuse=refuse))
 
+    def _day(self, moment: datetime) -> str:
+        return day(moment, self.situation.zone)
 
-def _time_findings(wanted: Sequence[Phase], left: Sequence[Phase], now: datetime, policies: Policies) -> Iterator[Finding]:
-    zone = ZoneInfo(policies.time_zone)
-    if not wanted:
-        yield finding("nothing_to_bill", "No order line is left to bill.")
-        return
-    start, lines = wanted[0].start, _lines(wanted)
-    if not left:
-        end = wanted[-1].end
-        yield finding(
-            "end_in_past", f"Everything ended on {day(end or now, zone)}, before now.", lines=lines, start=start, end=end
-        )
-        return
-    if len(left) > MAX_PHASES:
-        message = f"The contract has {len(left)} phases from now on; Stripe takes {MAX_PHASES}."
-        yield finding("too_many_phases", message, lines=_lines(left), start=left[0].start, end=left[-1].end)
-    if start < now and (days := days_between(start, now, zone)):
+    def _check_time(self) -> None:
+        """Tell where nothing is left to bill, or Stripe could not bill it so."""
+        if not self.wanted:
+            self._tell("nothing_to_bill", "No order line is left to bill.", ())
+        elif not self.left:
+            end = self.wanted[-1].end or self.now
+            self._tell("end_in_past", f"Everything ended on {self._day(end)}, before now.", self.wanted)
+        self.findings += _settings_findings(self.left)
+        self.findings += _discount_findings(self.left, self.currency)
+
+    def _check_start(self) -> None:
+        """Tell where what is billed already is to begin some day to come."""
+        if self.left and self.left[0].start > self.now:
+            message = f"The contract now starts on {self._day(self.left[0].start)}, but it is billed already."
+            self._tell("starts_later", message, self.left[:1])
+
+    def _create(self) -> Plan:
+        self._check_time()
+        if not self.left:
+            return self._plan("nothing")
+        extra = self._past()
+        left = _joined(self.left)
+        phases, behavior = _window(left, MAX_PHASES)
+        starts_now = phases[0].start <= self.now
+        first = replace(phases[0], start=self.now) if starts_now else phases[0]
+        sent = [SentPhase(first, starts_now=starts_now, catch_up=extra), *(SentPhase(phase) for phase in phases[1:])]
+        return self._plan("create", sent=tuple(sent), end_behavior=behavior, extend_at=_extend_at(phases, left))
+
+    def _after_the_end(self, schedule: HeldSchedule) -> Plan:
+        """The schedule is over. That is as wanted, or came of itself, or somebody else has ended it."""
+        let_go = schedule.ran_out and schedule.subscription_lives
+        if not self.left and not let_go:
+            if self.situation.settled is not None:
+                self._past()
+            return self._plan("nothing")
+        self._check_time()
+        if not self.left:
+            return self._plan("nothing")
+        changes = []
+        if schedule.subscription_lives:
+            # What would be refused once a new schedule has taken the subscription over, is refused before.
+            self._check_start()
+            changes = self._past()
+        if let_go and not changes and _goes_on(schedule, self.left):
+            return self._plan("nothing")
+        if not let_go:
+            how = "is over" if schedule.ran_out else f"was {schedule.status}"
+            ending = schedule.subscription_lives and self.situation.ends_at is not None
+            refuse = self.policies.on_schedule_ended == "error" and not ending
+            self._tell(
+                "schedule_ended", f"The schedule {schedule.id} {how}, but there is more to bill.", self.left, refuse=refuse
+            )
+        if schedule.subscription_lives:
+            # Beside the subscription that goes on, a new one would bill everything twice.
+            return self._plan("create", attach=schedule.subscription_id)
+        return self._create()
+
+    def _update(self, schedule: HeldSchedule) -> Plan:
+        changes = self._past() if self.left else []
+        left = _joined(self.left)
+        spans, held = wanted_spans(left), self._held(schedule)
+        self._check_drift(schedule, spans, held)
+        if not left:
+            return self._plan("nothing")
+        if not changes and agrees(schedule, held, spans, runway=RUNWAY):
+            return self._plan("nothing", extend_at=_extend_at(left[: len(held)], left))
+        head = self._head(schedule, left[0], split=bool(changes))
+        window, behavior = _window(left, MAX_PHASES - len(head) + 1)
+        stock = _Stock(schedule)
+        running = head[-1]
+        sent = [
+            *head[:-1],
+            replace(running, kept=stock.kept(running.phase, runs=schedule.current is not None), catch_up=tuple(changes)),
+            *(SentPhase(phase, kept=stock.kept(phase, runs=False)) for phase in window[1:]),
+        ]
+        return self._plan("update", sent=tuple(sent), end_behavior=behavior, extend_at=_extend_at(window, left))
+
+    def _held(self, schedule: HeldSchedule) -> list[Span]:
+        """What a live schedule bills from now on. Stripe enters a phase some time after it begins, and may be a little late."""
+        held = [phase for phase in schedule.left if phase.end > self.now]
+        return held_spans(schedule, held or schedule.left[-1:])
+
+    def _head(self, schedule: HeldSchedule, first: Phase, *, split: bool) -> list[SentPhase]:
+        """The phase that is wanted now; before it the one that has to end for it, where it came in between.
+
+        Stripe: the start of the current phase is fixed. One that says something else from its very start on is changed itself.
+        """
+        current = schedule.current
+        if current is None:
+            starts_now = first.start <= self.now
+            return [SentPhase(replace(first, start=self.now) if starts_now else first, starts_now=starts_now)]
+        same = held_spans(schedule, [current])[0].content == content_of(first)
+        in_between = not same and current.start < first.start
+        if (in_between or split) and current.start < self.now:
+            ending = SentPhase(as_phase(schedule, current), ends_now=True, kept=current.discounts)
+            return [ending, SentPhase(replace(first, start=self.now), starts_now=True)]
+        return [SentPhase(replace(first, start=current.start))]
+
+    def _settled(self) -> Sequence[Phase]:
+        """What the time before now is settled by: what was last applied; where that is not known, what Stripe has billed."""
+        if self.situation.settled is not None:
+            return self.situation.settled
+        schedule = self.schedule
+        if schedule is None or schedule.status == "not_started" or schedule.phases[0].start > (schedule.ended_at or self.now):
+            return ()
+        billed = [_billed(schedule, phase) for phase in schedule.phases if phase.start <= self.now]
+        if not schedule.live and schedule.subscription_lives:
+            billed[-1] = replace(billed[-1], end=None)
+        return billed
+
+    def _past(self) -> list[CatchUp]:
+        """Tell what of the past is not billed as it was sold, and by what it is caught up if the policy says so."""
+        if self.situation.ending:
+            return []  # a cancellation changes nothing about the past
+        settled = self._settled()
+        intervals = missed(self.wanted, settled, now=self.now)
+        if self.situation.settled is None and settled:
+            # What came before the schedule has begun was settled when it was made.
+            intervals = [one for one in intervals if one.start >= settled[0].start]
+            if self.policies.backdating == "catch_up":
+                self.findings += [self._not_caught_up(one) for one in intervals]
+                return []
+        zone = self.situation.zone
+        if self.policies.backdating == "catch_up" and not self.left:
+            self.findings += [self._too_late(one) for one in intervals]
+            return []
+        if self.policies.backdating == "catch_up":
+            if not days_missed(intervals, zone):
+                return []  # parts of a day are not billed after the fact
+            anchor = self.wanted[0].start if self.wanted else self.now
+            items, problems = catch_up(intervals, self.situation.prices, anchor=anchor, zone=zone, currency=self.currency)
+            self.findings += problems
+            return items
+        new = not settled
+        refuse = self.policies.backdating == "reject"
+        self.findings += [as_policy_says(one, refuse=refuse) for one in missed_findings(intervals, new=new, zone=zone)]
+        return []
+
+    def _too_late(self, one: Missed) -> Finding:
+        """One-time items come with a phase, and there is none any more."""
         message = (
-            f"The contract starts on {day(start, zone)}; {days} {'day' if days == 1 else 'days'} before today are not billed."
+            f"Orders change what was sold from {self._day(one.start)} to {self._day(one.end)}, "
+            "but the contract is over, so that is not caught up."
         )
-        told = finding("start_in_past", message, lines=lines, start=start, end=now)
-        yield replace(told, severity="error") if policies.backdating == "reject" else told
+        return finding("catch_up_unknown", message, lines=_lines_of(one), start=one.start, end=one.end)
+
+    def _not_caught_up(self, one: Missed) -> Finding:
+        """Phases tell nothing of the one-time items that were billed before, and nothing may be billed twice."""
+        message = (
+            f"Orders say something else from {self._day(one.start)} to {self._day(one.end)} than the schedule. "
+            "Whether that is caught up already is not known, so it is not done again."
+        )
+        found = finding("catch_up_unknown", message, lines=_lines_of(one), start=one.start, end=one.end)
+        return as_policy_says(found, refuse=False)
+
+    def _check_drift(self, schedule: HeldSchedule, spans: Sequence[Span], held: Sequence[Span]) -> None:
+        """Has somebody else changed what is still to come? Not where it says what is wanted now anyway."""
+        settled = self.situation.settled
+        if settled is None or not self.situation.applied or agrees(schedule, held, spans, runway=0):
+            return
+        if schedule.left[-1].end <= self.now:
+            return  # Stripe is about to let it go
+        expected = wanted_spans([phase for phase in settled if phase.end is None or phase.end > self.now])
+        if not expected or agrees(schedule, held, expected, runway=0):
+            return
+        found = differences(expected, held, since=self.now, currency=self.currency)
+        if schedule.end_behavior == "release":  # what comes after its last phase, the schedule leaves open
+            found = [one for one in found if held[-1].end is None or one.start < held[-1].end]
+        told = "; ".join(f"{one.what} from {self._day(one.start)}" for one in found[:_TOLD]) or "its end"
+        more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        message = f"The schedule {schedule.id} was changed in Stripe: {told}{more}."
+        self._tell(
+            "schedule_edited", message, self.left, refuse=self.policies.on_drift == "error" and not self.situation.ending
+        )
+
+
+_TOLD = 10
+"""So many differences are told."""
+
+
+def agrees(schedule: HeldSchedule, held: Sequence[Span], wanted: Sequence[Span], *, runway: int) -> bool:
+    """Whether what a live schedule holds is what is wanted: all of it, or of a longer series more than `runway` phases."""
+    count = len(held)
+    whole = count == len(wanted)
+    if not count or not (whole or runway < count < len(wanted)):
+        return False
+    expected = wanted[:count]
+    lets_go = not whole or expected[-1].end is None
+    if (schedule.end_behavior == "release") != lets_go:
+        return False
+    if schedule.current is None and held[0].start != expected[0].start:
+        return False
+    if any(one.content != other.content for one, other in zip(held, expected, strict=True)):
+        return False
+    ends = [(one.end, other.end) for one, other in zip(held, expected, strict=True)]
+    return all(one == other or other is None for one, other in ends)
+
+
+def _goes_on(schedule: HeldSchedule, left: Sequence[Phase]) -> bool:
+    """Whether the subscription that a schedule has let go bills what is left: one open phase."""
+    last = held_spans(schedule, schedule.phases[-1:])
+    return len(left) == 1 and left[0].end is None and last[0].content == content_of(left[0])
+
+
+def _until(phases: Sequence[Phase], end: datetime | None) -> tuple[Phase, ...]:
+    """The phases up to the day for which the contract was cancelled."""
+    if end is None:
+        return tuple(phases)
+    kept = [phase for phase in phases if phase.start < end]
+    return tuple([replace(phase, end=end if phase.end is None else min(phase.end, end)) for phase in kept])
+
+
+def _joined(phases: Iterable[Phase]) -> list[Phase]:
+    """The phases with neighbours that bill the same as one: what an order states may be what Stripe does anyway."""
+    joined: list[Phase] = []
+    for phase in phases:
+        last = joined[-1] if joined else None
+        if last is None or content_of(last) != content_of(phase):
+            joined.append(phase)
+            continue
+        lines = {item.price: item.lines for item in phase.items}
+        items = [replace(item, lines=tuple(dict.fromkeys([*item.lines, *lines[item.price]]))) for item in last.items]
+        joined[-1] = replace(last, end=phase.end, items=tuple(items))
+    return joined
+
+
+def _window(phases: Sequence[Phase], size: int) -> tuple[Sequence[Phase], EndBehavior]:
+    """As many phases as Stripe takes. After a part of them it lets go, so that nobody is cut off where the rest comes late."""
+    return (phases, end_behavior(phases)) if len(phases) <= size else (phases[:size], "release")
+
+
+def _extend_at(ahead: Sequence[Phase], left: Sequence[Phase]) -> datetime | None:
+    """When only the runway is left of the phases that Stripe has, and there are more."""
+    return ahead[max(len(ahead) - RUNWAY, 0)].start if len(ahead) < len(left) else None
+
+
+class _Stock:
+    """The discounts that a schedule has and that can stay: those that run where they are, and coupons not yet redeemed."""
+
+    def __init__(self, schedule: HeldSchedule) -> None:
+        self._current: HeldPhase | None = schedule.current
+        self._waiting: dict[tuple[Place, Discount], list[HeldDiscount]] = defaultdict(list)
+        for phase in schedule.left:
+            if phase is schedule.current:
+                continue
+            for place, discounts in phase.discounts.items():
+                for one in discounts:
+                    if one.value is not None and one.coupon and len(discounts) == 1:
+                        self._waiting[place, one.value].append(one)
+
+    def kept(self, phase: Phase, *, runs: bool) -> dict[Place, Sequence[HeldDiscount]]:
+        """For each discount of `phase` that there is already, what keeps it. Each coupon serves one place."""
+        kept: dict[Place, Sequence[HeldDiscount]] = {}
+        places: list[tuple[Place, Discount | None]] = [(None, phase.settings.discount)]
+        places += [(item.price, item.discount) for item in phase.items]
+        for place, discount in places:
+            if discount is None:
+                continue
+            held = self._current.discounts_at(place) if runs and self._current else ()
+            if ours := [one for one in held if one.value == discount]:
+                kept[place] = ours[:1]
+            elif waiting := self._waiting[place, discount]:
+                kept[place] = [waiting.pop(0)]
+        return kept
+
+
+def _billed(schedule: HeldSchedule, phase: HeldPhase) -> Phase:
+    """A held phase with the values of its discounts, to be compared with what was sold."""
+    held = as_phase(schedule, phase)
+    items = tuple([replace(item, discount=_value(phase.discounts_at(item.price))) for item in held.items])
+    return replace(held, items=items, settings=replace(held.settings, discount=_value(phase.discounts_at(None))))
+
+
+def _value(discounts: Sequence[HeldDiscount]) -> Discount | None:
+    return discounts[0].value if len(discounts) == 1 else None
+
+
+def _schedule_findings(schedule: HeldSchedule, currency: str) -> Iterator[Finding]:
+    if schedule.customer_deleted:
+        message = f"The customer {schedule.customer} of the schedule {schedule.id} was deleted in Stripe."
+        yield finding("customer_deleted", message)
+    if (schedule.live or schedule.subscription_lives) and schedule.currency.upper() != currency.upper():
+        message = f"The schedule {schedule.id} bills in {schedule.currency.upper()}, but the orders are in {currency.upper()}."
+        yield finding("currency_conflict", message)
 
 
 def _settings_findings(phases: Sequence[Phase]) -> Iterator[Finding]:
@@ -247,5 +575,9 @@ def _discount_findings(phases: Sequence[Phase], currency: str) -> Iterator[Findi
                 yield finding("discount_out_of_range", message, lines=lines, start=phase.start, end=phase.end)
 
 
-def _lines(phases: Sequence[Phase]) -> list[str]:
+def _lines_of(one: Missed) -> list[str]:
+    return _lines([phase for phase in (one.wanted, one.was) if phase])
+
+
+def _lines(phases: Iterable[Phase]) -> list[str]:
     return list(dict.fromkeys(line for phase in phases for item in phase.items for line in item.lines))

@@ -13,10 +13,13 @@ class Policies:
     quantity_conflict: what overlapping lines of one price with different quantities mean.
     end_dates: whether a Date-typed end is the day after the last (`exclusive`) or the last day itself (`inclusive`).
     time_zone: the billing zone (IANA name) in which a Date begins.
-    proration_behavior: how Stripe bills a change between phases.
+    proration_behavior: how Stripe bills a change inside a billing period.
     billing_mode: Stripe's billing mode of the subscription; it cannot be taken back from `flexible`.
     billing_cycle_anchor: whether a phase moves the billing day to its own start.
-    backdating: what happens where an order starts before now: billed from now on, or refused.
+    backdating: what happens where an order starts or changes something before now: billed from now on, refused, or caught up
+    by one-time items.
+    on_schedule_ended: what happens where the schedule of a running contract is over: an error, or a new one.
+    on_drift: what happens where somebody else has changed the schedule: an error, or put back to what was sold.
     """
 
     quantity_conflict: Literal["error", "sum", "latest"] = "error"
@@ -25,4 +28,6 @@ class Policies:
     proration_behavior: Literal["create_prorations", "none", "always_invoice"] = "create_prorations"
     billing_mode: Literal["flexible", "classic"] = "flexible"
     billing_cycle_anchor: Literal["automatic", "phase_start"] = "automatic"
-    backdating: Literal["from_now", "reject"] = "from_now"
+    backdating: Literal["from_now", "reject", "catch_up"] = "from_now"
+    on_schedule_ended: Literal["error", "recreate"] = "error"
+    on_drift: Literal["error", "repair"] = "error"

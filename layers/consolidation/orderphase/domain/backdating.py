@@ -1,0 +1,239 @@
+"""What was sold for the time before now and is not billed by a schedule, which only knows the time to come."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from orderphase.domain.calendar import day, days_between
+from orderphase.domain.catalogue import BillingInterval
+from orderphase.domain.findings import Finding, finding
+from orderphase.domain.lines import Discount, Order
+from orderphase.domain.money import exponent, smallest_step
+from orderphase.domain.phases import Phase, PhaseItem
+
+MAX_ONE_TIME_ITEMS = 20
+"""Stripe: at most 20 one-time items in a phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An interval before now in which other things were sold than are settled; `was` and `wanted` as phases, None = nothing."""
+
+    start: datetime
+    end: datetime
+    was: Phase | None
+    wanted: Phase | None
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """A one-time item for the past: what `price` comes to in `[start, end)`, in whole minor units; negative is a credit."""
+
+    price: str
+    amount: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SoldPrice:
+    """What one unit of a price costs in each billing interval, in major units."""
+
+    amount: Decimal
+    interval: BillingInterval
+
+
+def missed(wanted: Sequence[Phase], settled: Sequence[Phase], *, now: datetime) -> list[Missed]:
+    """Where the past differs from what is settled, which is: billed, caught up, or passed over for good.
+
+    Both are sorted and gapless. Who collects and when it is due makes no difference to the past.
+    """
+    starts = [phase.start for phase in (*wanted, *settled)]
+    ends = [phase.end for phase in (*wanted, *settled) if phase.end is not None]
+    bounds = sorted({bound for bound in (*starts, *ends) if bound < now})
+    found: list[Missed] = []
+    for start, end in pairwise([*bounds, now]):
+        was, becomes = _at(settled, start), _at(wanted, start)
+        if _billed(was) == _billed(becomes):
+            continue
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and last.end == start
+            and (_billed(last.was), _billed(last.wanted)) == (_billed(was), _billed(becomes))
+        ):
+            found[-1] = Missed(last.start, end, last.was, last.wanted)
+        else:
+            found.append(Missed(start, end, was, becomes))
+    return found
+
+
+def days_missed(intervals: Sequence[Missed], zone: ZoneInfo) -> int:
+    """How many days of the billing zone have begun in these intervals."""
+    return sum(days_between(one.start, one.end, zone) for one in intervals)
+
+
+def missed_findings(intervals: Sequence[Missed], *, new: bool, zone: ZoneInfo) -> Iterator[Finding]:
+    """One finding that names the days which are not billed as they were sold; none where no day has passed.
+
+    new: whether nothing was billed before, so that these are days before the start.
+    """
+    days = days_missed(intervals, zone)
+    if not days:
+        return
+    lines = dict.fromkeys(
+        line for one in intervals for phase in (one.wanted, one.was) if phase for item in phase.items for line in item.lines
+    )
+    start, end = intervals[0].start, intervals[-1].end
+    count = f"{days} {'day' if days == 1 else 'days'} before today"
+    if new:
+        message = f"The contract starts on {day(start, zone)}; {count} are not billed."
+        yield finding("start_in_past", message, lines=lines, start=start, end=end)
+    else:
+        message = f"Orders change what was sold from {day(start, zone)} on; {count} stay billed as they were."
+        yield finding("change_in_past", message, lines=lines, start=start, end=end)
+
+
+def sold_prices(orders: Iterable[Order]) -> dict[str, SoldPrice]:
+    """What each price costs, as far as Salesforce knows it: by the price book entry that the line was sold from."""
+    known: dict[str, SoldPrice] = {}
+    for order in orders:
+        for line in order.lines:
+            amount = line.unit_price if line.unit_price is not None or line.entry is None else line.entry.unit_price
+            if line.price is not None and line.interval is not None and amount is not None:
+                known.setdefault(line.price, SoldPrice(amount, line.interval))
+    return known
+
+
+def catch_up(
+    intervals: Sequence[Missed], prices: Mapping[str, SoldPrice], *, anchor: datetime, zone: ZoneInfo, currency: str
+) -> tuple[list[CatchUp], list[Finding]]:
+    """The one-time items that bill the past as it was sold, and what keeps them from being computed.
+
+    Cycles are counted from `anchor`, the contract's start, in the calendar of the billing zone; a part of a cycle counts by
+    the second. Each amount is rounded half up to what the currency can express. A percentage off is taken off; an amount off
+    belongs to an invoice, and the invoices of the past do not exist.
+    """
+    items: list[CatchUp] = []
+    findings: list[Finding] = []
+    for one in intervals:
+        was, wanted = _rates(one.was), _rates(one.wanted)
+        for price in sorted(was.keys() | wanted.keys()):
+            before, after = was.get(price, _NOTHING), wanted.get(price, _NOTHING)
+            sold = prices.get(price)
+            problem = None
+            if before == after or (before.units is not None and before.units == after.units):
+                continue
+            if before.units is None or after.units is None:
+                problem = f"An amount off {price} belongs to one invoice"
+            elif sold is None:
+                problem = f"What {price} costs is known to Stripe alone"
+            else:
+                cycles = _cycles(one.end, sold.interval, anchor, zone) - _cycles(one.start, sold.interval, anchor, zone)
+                amount = _rounded((after.units - before.units) * sold.amount * cycles, currency)
+                if amount:
+                    items.append(CatchUp(price, amount, one.start, one.end))
+            if problem:
+                message = f"{problem}, so the time before now cannot be caught up."
+                lines = [*after.lines, *before.lines]
+                findings.append(finding("catch_up_unknown", message, lines=lines, start=one.start, end=one.end))
+    if len(items) > MAX_ONE_TIME_ITEMS:
+        items = [*_by_price(items)]
+    if len(items) > MAX_ONE_TIME_ITEMS:
+        message = f"{len(items)} prices are to be caught up; Stripe takes {MAX_ONE_TIME_ITEMS} one-time items at a time."
+        findings.append(finding("too_many_items", message, start=intervals[0].start, end=intervals[-1].end))
+    return items, findings
+
+
+def _by_price(items: Iterable[CatchUp]) -> Iterator[CatchUp]:
+    """One item for each price, over all of its time."""
+    alike: dict[str, list[CatchUp]] = {}
+    for item in items:
+        alike.setdefault(item.price, []).append(item)
+    for price, some in alike.items():
+        if amount := sum(item.amount for item in some):
+            yield CatchUp(price, amount, some[0].start, some[-1].end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """How many units of a price are billed, less what is off; None where an amount is off. `terms`: quantity and discounts."""
+
+    units: Decimal | None
+    terms: tuple[int | Discount | None, ...] = ()
+    lines: tuple[str, ...] = field(default=(), compare=False)
+
+
+_NOTHING = _Rate(Decimal(0))
+
+
+def _rates(phase: Phase | None) -> dict[str, _Rate]:
+    if phase is None:
+        return {}
+    return {item.price: _rate(item, phase) for item in phase.items}
+
+
+def _rate(item: PhaseItem, phase: Phase) -> _Rate:
+    return _Rate(_units(item, phase), (item.quantity, item.discount, phase.settings.discount), item.lines)
+
+
+def _units(item: PhaseItem, phase: Phase) -> Decimal | None:
+    units = Decimal(item.quantity)
+    for discount in (item.discount, phase.settings.discount):
+        if discount is None:
+            continue
+        if discount.percent_off is None:
+            return None
+        units *= 1 - discount.percent_off / 100
+    return units
+
+
+def _cycles(moment: datetime, interval: BillingInterval, anchor: datetime, zone: ZoneInfo) -> Decimal:
+    """How many billing cycles lie between the anchor and a moment at or after it."""
+    in_months, length = interval.span
+    first = anchor.astimezone(zone)
+
+    def turn(number: int) -> datetime:
+        """When cycle `number` begins. Stripe: the last day of a month that is too short."""
+        if not in_months:
+            return _as_utc((first + timedelta(days=number * length)).replace(fold=0))
+        months = first.month - 1 + number * length
+        year, month = first.year + months // 12, months % 12 + 1
+        return _as_utc(first.replace(year=year, month=month, day=min(first.day, monthrange(year, month)[1])))
+
+    # A whole number of cycles that is never too many: no cycle is longer than 31 days a month, or a day and an hour a day.
+    longest = timedelta(days=31 * length) if in_months else timedelta(days=length, hours=1)
+    number = (moment - anchor) // longest
+    while turn(number + 1) <= moment:
+        number += 1
+    start, end = turn(number), turn(number + 1)
+    return number + Decimal((moment - start) // _SECOND) / Decimal((end - start) // _SECOND)
+
+
+_SECOND = timedelta(seconds=1)
+
+
+def _as_utc(local: datetime) -> datetime:
+    return local.astimezone(UTC)
+
+
+def _rounded(amount: Decimal, currency: str) -> int:
+    """In minor units, rounded half up to the smallest amount that Stripe takes in this currency."""
+    step = smallest_step(currency)
+    minor = amount.scaleb(exponent(currency))
+    return int((minor / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
+
+
+def _at(phases: Iterable[Phase], moment: datetime) -> Phase | None:
+    return next((one for one in phases if one.start <= moment and (one.end is None or moment < one.end)), None)
+
+
+def _billed(phase: Phase | None) -> object:
+    """What makes a difference to an invoice."""
+    return phase and ({item.price: (item.quantity, item.discount) for item in phase.items}, phase.settings.discount)

@@ -1,0 +1,164 @@
+"""Which order is the original one, and what is wrong with the others beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from orderphase.domain.catalogue import PriceBookEntry, Product
+from orderphase.domain.lines import Order
+from orderphase.domain.planning import Situation, plan
+from orderphase.domain.policies import Policies
+from orderphase.domain.sequence import (
+    Draft,
+    draft_findings,
+    early_findings,
+    in_sequence,
+    price_findings,
+    withdrawn_findings,
+)
+from tests.domain.builders import UTC_ZONE, consolidated, line, moment, order
+
+FIRST = order("1", line("a", "2025-02-01", "2026-01-01"), activated=moment("2025-01-10"))
+
+TODAY = date(2025, 3, 1)
+
+
+def change(number: str, start: str, activated: str | None = "2025-01-20", **more: Any) -> Order:
+    return order(number, line(f"l{number}", start, price="B"), activated=activated and moment(activated), **more)
+
+
+class TestAmendmentBeforeStart:
+    def told(
+        self, *orders: Order, zone: ZoneInfo = UTC_ZONE, billed: frozenset[str] = frozenset()
+    ) -> list[tuple[tuple[str, ...], str]]:
+        found = [*early_findings(orders, zone, billed=billed)]
+        assert {one.code for one in found} <= {"amendment_before_start"}
+        return [(one.lines, one.message) for one in found]
+
+    def test_it_is_told_with_both_dates(self) -> None:
+        message = "Line l2 of order 2 starts on 2025-01-31, before the contract does with order 1 on 2025-02-01."
+        assert self.told(FIRST, change("2", "2025-01-31"), change("3", "2025-02-01")) == [(("l2",), message)]
+
+    def test_the_sequence_of_the_orders_makes_no_difference(self) -> None:
+        early = change("2", "2025-01-31")
+        assert self.told(early, FIRST) == self.told(FIRST, early)
+
+    @pytest.mark.parametrize("orders", [(), (FIRST,), (order("1"), change("2", "2025-01-01"))])
+    def test_there_is_nothing_to_come_before(self, orders: tuple[Order, ...]) -> None:
+        assert self.told(*orders) == []
+
+    def test_a_line_that_is_not_billed_does_not_count(self) -> None:
+        nothing = order("1", line("z", "2024-01-01", quantity=0), *FIRST.lines, activated=FIRST.activated)
+        empty = order("2", line("y", "2024-01-01", quantity=0), activated=moment("2025-01-20"))
+        assert self.told(nothing, empty, change("3", "2025-02-01")) == []
+
+
+class TestDrafts:
+    def test_a_draft_that_is_older_than_all(self) -> None:
+        later = change("2", "2025-06-01", effective="2025-06-01")
+        (found,) = draft_findings([later, FIRST], [Draft("801-0", "0", date(2024, 12, 1), ("d",))])
+        assert (found.code, found.severity) == ("original_not_activated", "error")
+        assert found.message == "Order 0 of 2024-12-01 comes before order 1, order 2 and is not activated."
+        assert (found.lines, found.orders) == (("d", "l2", "a"), ("801-0", "801-2", "801-1"))
+
+    def test_a_draft_that_comes_later_waits(self) -> None:
+        assert [*draft_findings([FIRST], [Draft("801-0", "0", FIRST.effective)])] == []
+
+    def test_without_orders_there_is_nothing_to_hold_back(self) -> None:
+        assert [*draft_findings([], [Draft("801-0", "0", date(2024, 12, 1))])] == []
+
+
+class TestWithdrawn:
+    def test_what_has_begun_is_billed_on_and_told(self) -> None:
+        drafts = [Draft("801-1", "1", date(2025, 3, 1), ("a",)), Draft("801-9", "9", date(2025, 1, 1))]
+        (found,) = withdrawn_findings(drafts, {"801-1"}, TODAY)
+        assert (found.code, found.lines, found.orders) == ("order_withdrawn", ("a",), ("801-1",))
+        assert found.message == "Order 1 is billed, but is not activated any more."
+
+    def test_what_has_not_begun_can_be_taken_back(self) -> None:
+        assert [*withdrawn_findings([Draft("801-1", "1", date(2025, 3, 2))], {"801-1"}, TODAY)] == []
+
+    def test_they_count_where_there_is_a_schedule(self) -> None:
+        draft = Draft("801-0", "0", date(2024, 12, 1))
+        cases: list[tuple[set[str] | None, list[str]]] = [
+            ({"801-0", FIRST.id}, ["order_withdrawn"]),
+            ({FIRST.id}, []),
+            (None, ["original_not_activated"]),
+        ]
+        for billed, codes in cases:
+            found = in_sequence(consolidated(FIRST), [FIRST], [draft], UTC_ZONE, today=TODAY, billed=billed)
+            assert [one.code for one in found.findings] == codes
+
+
+class TestBilledAlready:
+    def test_the_contract_starts_with_what_is_billed(self) -> None:
+        """Not with the order that was activated first: an older one may have been waited for."""
+        older = change("0", "2025-01-01", "2025-01-30", effective="2024-01-01")
+        assert [*early_findings([FIRST, older], UTC_ZONE, billed=())] == []
+        (found,) = early_findings([FIRST, older], UTC_ZONE, billed={FIRST.id})
+        assert (found.lines, found.orders) == (("l0",), (older.id,))
+        assert [*early_findings([FIRST, older], UTC_ZONE, billed={FIRST.id, older.id})] == []
+
+
+class TestTwoPrices:
+    ENTRY = PriceBookEntry("01u-1", Product("01t-1", "Seats"), price_id="price_new", unit_price=Decimal(12))
+
+    def sold(self, line_id: str, start: str, end: str | None, price: str, **more: Any) -> Any:
+        return replace(line(line_id, start, end, price=None), entry=self.ENTRY, billed_at=price, **more)
+
+    def test_one_product_at_two_prices_at_once(self) -> None:
+        orders = [
+            order("1", self.sold("a", "2025-01-01", "2026-01-01", "price_old")),
+            order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new")),
+        ]
+        (found,) = price_findings(orders, UTC_ZONE)
+        assert (found.code, found.lines) == ("price_changed", ("b", "a"))
+        assert "2025-06-01" in found.message
+        told = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, today=TODAY)
+        assert [one.code for one in told.findings] == ["price_changed"]
+        added_up = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, today=TODAY, comparing=False)
+        assert added_up.findings == ()
+
+    @pytest.mark.parametrize(
+        ("end", "price", "more"),
+        [
+            ("2025-06-01", "price_old", {}),
+            ("2026-01-01", "price_new", {}),
+            ("2026-01-01", "price_old", {"price_id": "price_named"}),
+            ("2026-01-01", "price_old", {"quantity": Decimal(0)}),
+        ],
+        ids=["one after the other", "the same price", "a price of its own", "not billed"],
+    )
+    def test_nothing_to_compare(self, end: str, price: str, more: dict[str, Any]) -> None:
+        orders = [
+            order("1", self.sold("a", "2025-01-01", end, price, **more)),
+            order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new")),
+        ]
+        assert [*price_findings(orders, UTC_ZONE)] == []
+
+
+class TestInSequence:
+    def test_beside_what_consolidation_has_found(self) -> None:
+        wrong = order("2", line("b", "2025-01-01", price=None), activated=moment("2025-01-20"))
+        found = in_sequence(
+            consolidated(FIRST, wrong), [FIRST, wrong], [Draft("801-0", "0", date(2024, 12, 1))], UTC_ZONE, today=TODAY
+        )
+        assert [one.code for one in found.findings] == ["original_not_activated", "amendment_before_start", "missing_price"]
+        assert found.phases == ()
+
+    def test_nothing_is_sent(self) -> None:
+        orders = [FIRST, change("2", "2025-01-31")]
+        found = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, today=TODAY)
+        assert found.phases
+        planned = plan(found, Situation(moment("2025-01-25"), Policies(), "USD"))
+        assert (planned.refused, planned.action, planned.sent) == (True, "nothing", ())
+
+    def test_in_order(self) -> None:
+        alone = consolidated(FIRST)
+        assert in_sequence(alone, [FIRST], [], UTC_ZONE, today=TODAY) is alone
