@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
+from sandbox.build import FLOWS
 from sandbox.processes import StackError
 from sandbox.stack import NOTE, STACK_NAME, STATE
 
@@ -38,7 +39,7 @@ class _Running:
 
 
 def _queues(stack: _Running) -> Iterable[str]:
-    for output in ("OrderActivationQueueUrl", "OrderActivationDeadLetterQueueUrl"):
+    for output in (f"{flow}{kind}Url" for flow in FLOWS for kind in ("Queue", "DeadLetterQueue")):
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[output], AttributeNames=counts)["Attributes"]
         yield f"{output.removesuffix('Url')}: {answer[counts[0]]} waiting, {answer[counts[1]]} in flight"

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandbox.aws import LocalAws
-from sandbox.build import ROOT, build, host_architecture
+from sandbox.build import FLOWS, ROOT, build, host_architecture
 from sandbox.clock import Clock
 from sandbox.gateway import Gateway
 from sandbox.processes import StackError
@@ -57,7 +57,7 @@ class LocalStack:
     port: where the front door listens on 127.0.0.1; 0 = any free port.
     name: of its folder below .stack/, which holds its logs; a name is in use once at a time.
     environment: where a real Stripe or Salesforce may be named (see `sandbox.vendors`), and the webhook's secrets.
-    parameters: of the template, beside Stage and Architecture.
+    parameters: of the template, beside Stage and Architecture; every flow is on unless they say otherwise.
     clock: the emulators' clock.
 
     Once started: `url` is the front door, `outputs` the template's outputs, `secrets` what each of its secrets holds; `stripe`
@@ -127,7 +127,8 @@ class LocalStack:
             with _step(progress, f"sam build ({host_architecture()})"):
                 template = build(STATE, architecture=host_architecture(), log=self.folder / "sam-build.log")
             with _step(progress, "sam deploy"):
-                parameters = {"Stage": STAGE, "Architecture": host_architecture(), **self._parameters}
+                parameters = {"Stage": STAGE, "Architecture": host_architecture(), **dict.fromkeys(FLOWS, "on")}
+                parameters |= self._parameters
                 self.outputs = self._aws.deploy(template, stack=STACK_NAME, parameters=parameters)
         with _step(progress, "vendors"):
             self._put_secret("StripeSecret", stripe or self._emulate_stripe())
@@ -174,8 +175,8 @@ class LocalStack:
         self.secrets[name] = values
 
     def _describe(self) -> None:
-        """Leave a note of where everything is, for `python -m sandbox show`."""
-        note = {"url": self.url, "aws": self.local_aws.environment(), "outputs": self.outputs}
+        """Leave a note of where everything is, for `python -m sandbox show` and `orderphase preview`."""
+        note = {"stack": STACK_NAME, "url": self.url, "aws": self.local_aws.environment(), "outputs": self.outputs}
         (self.folder / NOTE).write_text(json.dumps(note, indent=2))
 
     def function_logs(self, function: str) -> list[str]:
@@ -185,14 +186,17 @@ class LocalStack:
         return [event["message"] for page in pages for event in page["events"]]
 
     def waiting(self) -> int:
-        """How many messages are queued or being worked on."""
+        """How many messages are queued or being worked on, in all flows."""
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        queue = self.outputs["OrderActivationQueueUrl"]
-        attributes = self.aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
-        return sum(int(attributes[count]) for count in counts)
+        found = 0
+        for flow in FLOWS:
+            queue = self.outputs[f"{flow}QueueUrl"]
+            attributes = self.aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+            found += sum(int(attributes[count]) for count in counts)
+        return found
 
     def settle(self, timeout: float = 30.0) -> None:
-        """Wait until the org's notifications are sent and the queue is empty. Raises `TimeoutError` after `timeout` seconds.
+        """Wait until the org's notifications are sent and the queues are empty. Raises `TimeoutError` after `timeout` seconds.
 
         A message that fails stays in flight until its visibility timeout, so a stack with a failing run does not settle.
         """

@@ -11,6 +11,7 @@ from orderphase.domain.policies import Policies
 from orderphase.errors import ConfigurationError
 from orderphase.settings import (
     FlowSettings,
+    RollingWindowSettings,
     SalesforceCredentials,
     StripeCredentials,
     WebhookSecrets,
@@ -22,7 +23,10 @@ WEBHOOK = {
     "ORDERPHASE_WEBHOOK_SECRET": "orderphase/webhook",
     "ORDERPHASE_IDEMPOTENCY_TABLE": "idempotency",
     "ORDERPHASE_ORDER_ACTIVATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-activation.fifo",
+    "ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-item-update.fifo",
+    "ORDERPHASE_CANCELLATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/cancellation.fifo",
 }
+SWITCHED = [name for name in WEBHOOK if name.endswith("_QUEUE")]
 FLOW = {
     "ORDERPHASE_SALESFORCE_SECRET": "orderphase/salesforce",
     "ORDERPHASE_STRIPE_SECRET": "orderphase/stripe",
@@ -36,7 +40,19 @@ FLOW = {
     "ORDERPHASE_BILLING_MODE": "flexible",
     "ORDERPHASE_BILLING_CYCLE_ANCHOR": "automatic",
     "ORDERPHASE_BACKDATING": "from_now",
+    "ORDERPHASE_ON_SCHEDULE_ENDED": "error",
+    "ORDERPHASE_ON_DRIFT": "error",
 }
+ROLLING_WINDOW = {
+    "ORDERPHASE_CONTRACT_TABLE": "contracts",
+    "ORDERPHASE_ORDER_ACTIVATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-activation.fifo",
+}
+ENVIRONMENTS: list[tuple[Any, dict[str, str]]] = [
+    (WebhookSettings, WEBHOOK),
+    (FlowSettings, FLOW),
+    (RollingWindowSettings, ROLLING_WINDOW),
+]
+VARIABLES = [(settings, whole, name) for settings, whole in ENVIRONMENTS for name in whole]
 CHOSEN = (
     "ORDERPHASE_CURRENCY",
     "ORDERPHASE_QUANTITY_CONFLICT",
@@ -46,6 +62,8 @@ CHOSEN = (
     "ORDERPHASE_BILLING_MODE",
     "ORDERPHASE_BILLING_CYCLE_ANCHOR",
     "ORDERPHASE_BACKDATING",
+    "ORDERPHASE_ON_SCHEDULE_ENDED",
+    "ORDERPHASE_ON_DRIFT",
 )
 LOGIN = {
     "SALESFORCE_LOGIN_URL": "https://login.salesforce.com",
@@ -67,11 +85,14 @@ def fault(read: Any, *arguments: Any) -> str:
 def test_a_complete_environment_is_read_and_the_rest_is_ignored() -> None:
     webhook = WebhookSettings.from_environment(WEBHOOK | {"PATH": "/usr/bin"})
     assert (webhook.webhook_secret, webhook.idempotency_table) == ("orderphase/webhook", "idempotency")
-    assert webhook.order_activation_queue.endswith(".fifo")
+    queues = (webhook.order_activation_queue, webhook.order_item_update_queue, webhook.cancellation_queue)
+    assert queues == tuple(WEBHOOK[name] for name in SWITCHED)
     flow = FlowSettings.from_environment(FLOW | {"PATH": "/usr/bin"})
     assert (flow.salesforce_secret, flow.stripe_secret) == ("orderphase/salesforce", "orderphase/stripe")
     assert (flow.contract_table, flow.sync_log_table, flow.currency) == ("contracts", "sync-log", "USD")
     assert flow.policies == Policies()
+    window = RollingWindowSettings.from_environment(ROLLING_WINDOW | {"PATH": "/usr/bin"})
+    assert (window.contract_table, window.order_activation_queue) == tuple(ROLLING_WINDOW.values())
 
 
 def test_every_choice_becomes_a_policy() -> None:
@@ -83,24 +104,42 @@ def test_every_choice_becomes_a_policy() -> None:
         "ORDERPHASE_PRORATION_BEHAVIOR": "none",
         "ORDERPHASE_BILLING_MODE": "classic",
         "ORDERPHASE_BILLING_CYCLE_ANCHOR": "phase_start",
-        "ORDERPHASE_BACKDATING": "reject",
+        "ORDERPHASE_BACKDATING": "catch_up",
+        "ORDERPHASE_ON_SCHEDULE_ENDED": "recreate",
+        "ORDERPHASE_ON_DRIFT": "repair",
     }
     flow = FlowSettings.from_environment(FLOW | chosen)
     assert flow.currency == "CHF"
-    assert flow.policies == Policies("latest", "inclusive", "Europe/Zurich", "none", "classic", "phase_start", "reject")
+    assert flow.policies == Policies(
+        quantity_conflict="latest",
+        end_dates="inclusive",
+        time_zone="Europe/Zurich",
+        proration_behavior="none",
+        billing_mode="classic",
+        billing_cycle_anchor="phase_start",
+        backdating="catch_up",
+        on_schedule_ended="recreate",
+        on_drift="repair",
+    )
 
 
-@pytest.mark.parametrize("name", [*WEBHOOK, *FLOW])
-def test_a_missing_variable_is_named(name: str) -> None:
-    settings, whole = (WebhookSettings, WEBHOOK) if name in WEBHOOK else (FlowSettings, FLOW)
+@pytest.mark.parametrize(("settings", "whole", "name"), VARIABLES)
+def test_a_missing_variable_is_named(settings: Any, whole: dict[str, str], name: str) -> None:
     environment = {key: value for key, value in whole.items() if key != name}
     assert fault(settings.from_environment, environment) == f"environment: {name}: is missing"
 
 
-@pytest.mark.parametrize("name", [*WEBHOOK, *FLOW])
-def test_an_empty_variable_is_named(name: str) -> None:
-    settings, whole = (WebhookSettings, WEBHOOK) if name in WEBHOOK else (FlowSettings, FLOW)
+@pytest.mark.parametrize(
+    ("settings", "whole", "name"), [entry for entry in VARIABLES if entry[0] is not WebhookSettings or entry[2] not in SWITCHED]
+)
+def test_an_empty_variable_is_named(settings: Any, whole: dict[str, str], name: str) -> None:
     assert fault(settings.from_environment, whole | {name: ""}).startswith(f"environment: {name}: ")
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_the_queue_of_a_flow_that_is_off_is_empty(name: str) -> None:
+    webhook = WebhookSettings.from_environment(WEBHOOK | {name: ""})
+    assert getattr(webhook, name.removeprefix("ORDERPHASE_").lower()) is None
 
 
 @pytest.mark.parametrize("name", CHOSEN)

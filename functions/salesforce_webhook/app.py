@@ -20,11 +20,18 @@ from orderphase.errors import OrderphaseError
 from orderphase.ingress.aws import AcceptedEvents, FlowQueues, RotatingSecrets
 from orderphase.ingress.events import EventError
 from orderphase.ingress.gateway import request_from, response_from
-from orderphase.ingress.salesforce import Answer, invalid, receive, unavailable
+from orderphase.ingress.salesforce import Answer, Outcome, invalid, receive, unavailable
 from orderphase.settings import WebhookSettings
 
 # The function has ten seconds. A service that does not answer must leave time to say so.
 CLIENT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+
+# The template's parameter that switches on the flow of a type of event.
+SWITCHES = {
+    "order.activated": "OrderActivation",
+    "order_item.updated": "OrderItemUpdate",
+    "order.cancellation_requested": "Cancellation",
+}
 
 logger = Logger()
 metrics = Metrics()
@@ -45,10 +52,13 @@ def collaborators() -> Collaborators:
     settings = WebhookSettings.from_environment(os.environ)
     flows = {
         "order.activated": settings.order_activation_queue,
+        "order_item.updated": settings.order_item_update_queue,
+        "order.cancellation_requested": settings.cancellation_queue,
     }
+    switched_on = {kind: queue for kind, queue in flows.items() if queue}
     return Collaborators(
         RotatingSecrets(boto3.client("secretsmanager", config=CLIENT), settings.webhook_secret),
-        FlowQueues(boto3.client("sqs", config=CLIENT), flows),
+        FlowQueues(boto3.client("sqs", config=CLIENT), switched_on),
         AcceptedEvents(boto3.client("dynamodb", config=CLIENT), settings.idempotency_table),
     )
 
@@ -82,7 +92,10 @@ def _log(answer: Answer) -> None:
         write = logger.info
     elif answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
         write = logger.error
+    note = answer.note
     details: dict[str, Any] = {"outcome": answer.outcome, "status": answer.status}
     if (event := answer.event) is not None:
         details |= {"event_id": event.id, "event_type": event.type, "org_id": event.org_id, "record_id": event.record_id}
-    write(answer.note, extra=details)
+        if answer.outcome == Outcome.IGNORED and event.type in SWITCHES:
+            note = f"the flow is switched off; set the template's parameter {SWITCHES[event.type]} to on"
+    write(note, extra=details)

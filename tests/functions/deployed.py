@@ -1,10 +1,12 @@
-"""The order activation function as it is deployed: its environment, its secrets and tables, and both vendors."""
+"""A flow's function as it is deployed: its environment, its secrets and tables, and both vendors; and what it says."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import boto3
 import pytest
@@ -25,7 +27,45 @@ ENVIRONMENT = {
     "ORDERPHASE_BILLING_MODE": "flexible",
     "ORDERPHASE_BILLING_CYCLE_ANCHOR": "automatic",
     "ORDERPHASE_BACKDATING": "from_now",
+    "ORDERPHASE_ON_SCHEDULE_ENDED": "error",
+    "ORDERPHASE_ON_DRIFT": "error",
 }
+
+
+class Context:
+    function_name = "flow"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:flow:live"
+    aws_request_id = "invocation-1"
+
+
+class Output:
+    """What a function has written: its log, and its metrics."""
+
+    def __init__(self, logs: io.StringIO, capture: pytest.CaptureFixture[str]) -> None:
+        self.logs, self.capture = logs, capture
+
+    @property
+    def text(self) -> str:
+        return self.logs.getvalue()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def counted(self) -> dict[str, float]:
+        """The metrics since the last time."""
+        found: dict[str, float] = {}
+        for blob in map(json.loads, self.capture.readouterr().out.splitlines()):
+            for metric in blob["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+                found[metric["Name"]] = found.get(metric["Name"], 0) + sum(blob[metric["Name"]])
+        return found
+
+
+def take(app: Any, *messages: dict[str, Any]) -> list[str]:
+    """Give a flow's function a batch; answers the ids of the messages that are to come again."""
+    answer = app.handler({"Records": list(messages)}, Context())
+    assert answer.keys() == {"batchItemFailures"}
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
 def store(name: str, value: str | bytes | dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,33 +13,24 @@ import pytest
 from functions.order_activation import app
 from orderphase.errors import UnknownOutcomeError
 from orderphase.store.contracts import ContractTable
+from orderphase.stripe.account import StripeAccount
 from tests.flows.world import ORG, World
-from tests.functions.deployed import deployed, store, stripe_secret
+from tests.functions.deployed import Output, deployed, store, stripe_secret, take
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = json.loads((ROOT / "events" / "order_activation.json").read_text())
 NAME, PHONE, STREET = "Geheim & Partner", "+49 30 555 0199", "Geheimweg 7"
 
 
-class Context:
-    function_name = "order-activation"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:order-activation:live"
-    aws_request_id = "invocation-1"
+class Stage(Output):
+    """The deployed function: `take` gives it messages, the rest tells what came of it."""
 
-
-class Stage:
-    """The deployed function: `take` gives it messages, `lines` and `counted` tell what came of it."""
-
-    def __init__(self, here: World, logs: io.StringIO, capture: pytest.CaptureFixture[str]) -> None:
-        self.here, self._logs, self._capture = here, logs, capture
+    def __init__(self, here: World, output: Output) -> None:
+        super().__init__(output.logs, output.capture)
+        self.here = here
 
     def take(self, *messages: dict[str, Any]) -> list[str]:
-        """Answers the ids of the messages that are to come again."""
-        context: Any = Context()
-        answer = app.handler({"Records": list(messages)}, context)
-        assert answer.keys() == {"batchItemFailures"}
-        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+        return take(app, *messages)
 
     def sold(self, **fields: Any) -> tuple[str, str]:
         """An activated order and its contract."""
@@ -53,32 +43,14 @@ class Stage:
         found: str | None = self.here.record("Order", order)["Stripe_Sync_Status__c"]
         return found
 
-    @property
-    def text(self) -> str:
-        return self._logs.getvalue()
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.text.splitlines()]
-
-    def counted(self) -> dict[str, float]:
-        """The metrics since the last time."""
-        found: dict[str, float] = {}
-        for blob in map(json.loads, self._capture.readouterr().out.splitlines()):
-            for metric in blob["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
-                found[metric["Name"]] = found.get(metric["Name"], 0) + sum(blob[metric["Name"]])
-        return found
-
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
-    logs = io.StringIO()
-    monkeypatch.setattr(app.logger.registered_handler, "stream", logs)
-    monkeypatch.setattr(app.metrics.provider, "namespace", "Orderphase")
-    monkeypatch.setattr(app.metrics.provider, "service", "order_activation")
+def stage(monkeypatch: pytest.MonkeyPatch, output: Output) -> Iterator[Stage]:
+    flow = app.worker.flow
     with deployed(monkeypatch) as here:
-        app.flow.cache_clear()
-        yield Stage(here, logs, capsys)
-        app.flow.cache_clear()
+        flow.cache_clear()
+        yield Stage(here, output)
+        flow.cache_clear()
 
 
 def message(order: str, group: str, *, number: int = 1, correlation: str | None = "request-1", **event: Any) -> dict[str, Any]:
@@ -101,7 +73,7 @@ def test_an_order_goes_through(stage: Stage) -> None:
     assert stage.counted() == {"Synced": 1}
     (line,) = stage.lines()
     assert (line["level"], line["message"], line["contract_id"], line["findings"]) == ("INFO", "synced", contract, [])
-    assert (line["event_id"], line["order_id"]) == (f"event-{order}-1", order)
+    assert (line["event_id"], line["record_id"]) == (f"event-{order}-1", order)
     assert (line["correlation_id"], line["message_id"]) == ("request-1", f"{order}-1")
     assert line["function_request_id"] == "invocation-1"
 
@@ -145,7 +117,7 @@ def test_one_contract_that_fails_holds_up_no_other(stage: Stage) -> None:
     assert stage.status(stuck) is None
     assert stage.counted() == {"Synced": 2, "Interrupted_conflict": 1}
     interrupted = [line for line in stage.lines() if line["message"] == "interrupted"]
-    assert [(line["order_id"], line["error"], line["level"]) for line in interrupted] == [(stuck, "conflict", "WARNING")]
+    assert [(line["record_id"], line["error"], line["level"]) for line in interrupted] == [(stuck, "conflict", "WARNING")]
 
     ContractTable(stage.here.dynamodb, "contracts").release(lease, stage.here.clock.now())
     stage.here.clock.advance(timedelta(minutes=3))
@@ -166,7 +138,7 @@ def test_a_key_that_was_replaced_is_fetched_anew(stage: Stage) -> None:
     store("stripe", stripe_secret(stage.here, "sk_test_of_yesterday"))
     assert stage.take(message(order, contract)) == [f"{order}-1"]
     (line,) = stage.lines()
-    assert (line["level"], line["error"], line["order_id"]) == ("ERROR", "configuration", order)
+    assert (line["level"], line["error"], line["record_id"]) == ("ERROR", "configuration", order)
     assert line["reason"].startswith("Stripe refuses the request: Invalid API Key provided: sk_test_****")
     assert "of_yesterday" not in stage.text
 
@@ -192,15 +164,15 @@ def test_a_bug_fails_loudly_and_tells_no_record(stage: Stage, monkeypatch: pytes
     order, contract = stage.sold()
 
     class Flow:
-        def run(self, *_: str, **__: str) -> None:
+        def run(self, *_: object, **__: object) -> None:
             raise KeyError(NAME)
 
     flow: Any = Flow()
-    monkeypatch.setattr(app, "order_activation", lambda _: flow)
+    monkeypatch.setattr(app.worker, "flow", lambda: flow)
     assert stage.take(message(order, contract)) == [f"{order}-1"]
     (line,) = stage.lines()
     assert (line["level"], line["error"], line["error_code"]) == ("ERROR", "bug", "KeyError")
-    assert line["order_id"] == order
+    assert line["record_id"] == order
     assert line["stack"][-1].startswith("test_order_activation_function.py:")
     assert line["stack"][-1].endswith(" run")
     assert NAME not in stage.text
@@ -213,9 +185,9 @@ def test_a_message_that_is_no_event(stage: Stage, body: str) -> None:
     strange = message("800000000000009AAA", "another") | {"body": body}
     assert stage.take(message(order, contract), strange) == ["800000000000009AAA-1"]
     first, second = stage.lines()
-    assert first["order_id"] == order
+    assert first["record_id"] == order
     assert (second["message"], second["error"], second["message_id"]) == ("interrupted", "data", "800000000000009AAA-1")
-    assert second.get("order_id") is None, "it is not the order of the message before"
+    assert second.get("record_id") is None, "it is not the record of the message before"
     assert stage.counted() == {"Synced": 1, "Interrupted_data": 1}
 
 
@@ -228,7 +200,7 @@ def test_no_log_line_tells_a_person_or_a_secret(stage: Stage, monkeypatch: pytes
     def unanswered(*_: object, **__: object) -> None:
         raise UnknownOutcomeError(f"Stripe did not answer about {NAME}", code="ReadTimeout")
 
-    monkeypatch.setattr(type(app.flow()._stripe), "create_schedule", unanswered)
+    monkeypatch.setattr(StripeAccount, "create_schedule", unanswered)
     stage.take(message(*lost))
 
     assert [line["message"] for line in stage.lines()] == ["synced", "failed", "failed", "interrupted"]

@@ -22,6 +22,7 @@ from functions.salesforce_webhook import app
 from orderphase.ingress.events import parse
 from orderphase.ingress.gateway import request_from
 from orderphase.ingress.signature import sign
+from tests.template.cloudformation import load
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = json.loads((ROOT / "events" / "salesforce_webhook.json").read_text())
-MESSAGE = json.loads((ROOT / "events" / "order_activation.json").read_text())["Records"][0]
+# The functions of the flows, by the type of event that each is for; and the sample message of each.
+FLOWS = {
+    "order.activated": "order_activation",
+    "order_item.updated": "order_item_update",
+    "order.cancellation_requested": "cancellation",
+}
+MESSAGES = {kind: json.loads((ROOT / "events" / f"{name}.json").read_text())["Records"][0] for kind, name in FLOWS.items()}
 SECRET, SAMPLE_KEY = "whsec_function_test", "whsec_local_sample"
 
 
@@ -46,8 +53,8 @@ class Context:
 class Stage:
     """The deployed function: `post` sends a proxy event, `logs` and `messages` tell what came of it."""
 
-    def __init__(self, queue: str, logs: io.StringIO) -> None:
-        self.queue, self._logs = queue, logs
+    def __init__(self, queues: dict[str, str], logs: io.StringIO) -> None:
+        self.queues, self._logs = queues, logs
 
     def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         context: Any = Context()
@@ -60,10 +67,14 @@ class Stage:
         text = base64.b64encode(body).decode() if encoded else body.decode()
         return self.invoke(SAMPLE | {"headers": headers, "body": text, "isBase64Encoded": encoded})
 
-    def messages(self) -> list[MessageTypeDef]:
+    def messages(self, kind: str = "order.activated") -> list[MessageTypeDef]:
+        """What waits in the queue for a type of event."""
         sqs: SQSClient = boto3.client("sqs")
         found = sqs.receive_message(
-            QueueUrl=self.queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
+            QueueUrl=self.queues[kind],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
         )
         return found.get("Messages", [])
 
@@ -86,9 +97,11 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(app.metrics.provider, "namespace", "Orderphase")
     monkeypatch.setattr(app.metrics.provider, "service", "salesforce_webhook")
     with mock_aws():
-        queue = boto3.client("sqs").create_queue(QueueName="order-activation.fifo", Attributes={"FifoQueue": "true"})[
-            "QueueUrl"
-        ]
+        sqs = boto3.client("sqs")
+        queues = {}
+        for kind, name in FLOWS.items():
+            queues[kind] = sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+            monkeypatch.setenv(f"ORDERPHASE_{name.upper()}_QUEUE", queues[kind])
         boto3.client("dynamodb").create_table(
             TableName="accepted",
             BillingMode="PAY_PER_REQUEST",
@@ -99,9 +112,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         boto3.client("secretsmanager").create_secret(Name="webhook", SecretString=json.dumps(secret))
         monkeypatch.setenv("ORDERPHASE_WEBHOOK_SECRET", "webhook")
         monkeypatch.setenv("ORDERPHASE_IDEMPOTENCY_TABLE", "accepted")
-        monkeypatch.setenv("ORDERPHASE_ORDER_ACTIVATION_QUEUE", queue)
         app.collaborators.cache_clear()
-        yield Stage(queue, logs)
+        yield Stage(queues, logs)
         app.collaborators.cache_clear()
 
 
@@ -116,19 +128,76 @@ def _signed(body: bytes = BODY, at: datetime | None = None) -> dict[str, str]:
 def test_the_sample_event_becomes_the_sample_message(stage: Stage) -> None:
     assert stage.invoke(SAMPLE) == (202, {"accepted": True, "id": EVENT_ID})
     [message] = stage.messages()
-    assert message["Body"] == MESSAGE["body"]
-    assert message["MD5OfBody"] == MESSAGE["md5OfBody"]
-    assert message["MD5OfMessageAttributes"] == MESSAGE["md5OfMessageAttributes"]
-    for name in ("MessageGroupId", "MessageDeduplicationId"):
-        assert message["Attributes"][name] == MESSAGE["attributes"][name]
+    sample = MESSAGES["order.activated"]
+    assert message["Body"] == sample["body"]
     sent = message["MessageAttributes"]["correlation_id"]["StringValue"]
-    assert sent == MESSAGE["messageAttributes"]["correlation_id"]["stringValue"] == SAMPLE["requestContext"]["requestId"]
+    assert sent == sample["messageAttributes"]["correlation_id"]["stringValue"] == SAMPLE["requestContext"]["requestId"]
 
 
-def test_the_sample_message_is_an_event() -> None:
-    event = parse(MESSAGE["body"].encode())
-    assert event.to_json() == MESSAGE["body"]
-    assert event.type == "order.activated"
+@pytest.mark.parametrize("kind", FLOWS)
+def test_each_flows_sample_message_is_what_the_route_queues(stage: Stage, kind: str) -> None:
+    sample = MESSAGES[kind]
+    request = SAMPLE["requestContext"] | {"requestId": sample["messageAttributes"]["correlation_id"]["stringValue"]}
+    event = SAMPLE | {"headers": _signed(sample["body"].encode()), "body": sample["body"], "requestContext": request}
+    assert stage.invoke(event)[0] == 202
+    [message] = stage.messages(kind)
+    assert message["Body"] == sample["body"]
+    assert message["MD5OfBody"] == sample["md5OfBody"]
+    assert message["MD5OfMessageAttributes"] == sample["md5OfMessageAttributes"]
+    for name in ("MessageGroupId", "MessageDeduplicationId"):
+        assert message["Attributes"][name] == sample["attributes"][name]
+    assert not [other for other in FLOWS if other != kind and stage.messages(other)]
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+def test_each_flows_sample_message_is_an_event(kind: str) -> None:
+    event = parse(MESSAGES[kind]["body"].encode())
+    assert event.to_json() == MESSAGES[kind]["body"]
+    assert event.type == kind
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+def test_a_flow_that_is_off_says_how_to_switch_it_on(stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv(f"ORDERPHASE_{FLOWS[kind].upper()}_QUEUE", "")
+    for event_type, message in MESSAGES.items():
+        body = message["body"].encode()
+        assert stage.post(body, _signed(body)) == (202, {"accepted": True, "id": json.loads(body)["id"]})
+        assert len(stage.messages(event_type)) == (0 if event_type == kind else 1)
+    [ignored] = [line for line in stage.logs() if line["event_type"] == kind]
+    assert (ignored["level"], ignored["outcome"]) == ("INFO", "EventIgnored")
+    parameter = FLOWS[kind].title().replace("_", "")
+    assert parameter in load()["Parameters"]
+    assert ignored["message"] == f"the flow is switched off; set the template's parameter {parameter} to on"
+
+
+def test_what_was_ignored_is_taken_when_it_comes_again_and_its_flow_is_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERPHASE_ORDER_ACTIVATION_QUEUE", "")
+    assert stage.post(BODY, _signed())[0] == 202
+    assert stage.messages() == []
+    app.collaborators.cache_clear()
+    monkeypatch.setenv("ORDERPHASE_ORDER_ACTIVATION_QUEUE", stage.queues["order.activated"])
+    assert stage.post(BODY, _signed())[0] == 202
+    assert len(stage.messages()) == 1
+
+
+@pytest.mark.parametrize(("kind", "record"), [("product.upserted", "01t"), ("quote.accepted", "0Q0")])
+def test_a_type_without_a_flow_has_no_switch(stage: Stage, kind: str, record: str) -> None:
+    body = json.dumps(json.loads(BODY) | {"type": kind, "record_id": f"{record}000000000001"}).encode()
+    assert stage.post(body, _signed(body))[0] == 202
+    [line] = stage.logs()
+    assert line["outcome"] == "EventIgnored"
+    assert line["message"] in ("the type has no flow", "the type is not known")
+
+
+def test_whether_a_contract_is_due_is_true_or_false(stage: Stage) -> None:
+    event = json.loads(BODY)
+    for due in (True, False, None):
+        assert parse(json.dumps(event | {"data": {"contract_due": due}}).encode()).data.model_dump()["contract_due"] is due
+    body = json.dumps(event | {"data": {"contract_due": "yes"}}).encode()
+    status, answer = stage.post(body, _signed(body))
+    assert (status, answer["reason"].partition(",")[0]) == (400, "data.contract_due: Input should be a valid boolean")
 
 
 @pytest.mark.parametrize("encoded", [True, False])
@@ -214,7 +283,12 @@ def test_the_event_is_not_logged_even_if_the_environment_asks_for_it(stage: Stag
 
 
 @pytest.mark.parametrize(
-    "name", ["ORDERPHASE_WEBHOOK_SECRET", "ORDERPHASE_IDEMPOTENCY_TABLE", "ORDERPHASE_ORDER_ACTIVATION_QUEUE"]
+    "name",
+    [
+        "ORDERPHASE_WEBHOOK_SECRET",
+        "ORDERPHASE_IDEMPOTENCY_TABLE",
+        *(f"ORDERPHASE_{name.upper()}_QUEUE" for name in FLOWS.values()),
+    ],
 )
 def test_an_incomplete_environment_is_our_own_fault(stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
@@ -234,9 +308,9 @@ def test_what_is_missing_in_aws_is_our_own_fault_until_it_is_there(stage: Stage)
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    boto3.client("sqs").delete_queue(QueueUrl=stage.queue)
+    boto3.client("sqs").delete_queue(QueueUrl=stage.queues["order.activated"])
     assert stage.post(BODY, _signed())[0] == 503
-    boto3.client("sqs").create_queue(QueueName="order-activation.fifo", Attributes={"FifoQueue": "true"})
+    boto3.client("sqs").create_queue(QueueName="order_activation.fifo", Attributes={"FifoQueue": "true"})
     assert stage.post(BODY, _signed()) == (202, {"accepted": True, "id": EVENT_ID})
     assert len(stage.messages()) == 1
 

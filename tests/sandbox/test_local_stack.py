@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox import show, stack
+from sandbox.build import FLOWS, FUNCTIONS, ROOT
 from sandbox.invoke import samples, verdict
 from sandbox.processes import StackError
 from sandbox.stack import LocalStack
@@ -47,7 +49,44 @@ def test_what_is_not_running_cannot_be_used() -> None:
 
 
 def test_every_function_has_a_sample_event() -> None:
-    assert {event.stem for _, event in samples()} >= {"salesforce_webhook", "order_activation"}
+    assert {function for function, _ in samples()} == set(FUNCTIONS)
+    folders = {event.parent / event.stem for _, event in samples()}
+    assert {folder.name for folder in folders} == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+
+class Queues:
+    """SQS of which the URL of a queue says how many messages it has waiting, and how many are in flight."""
+
+    def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, dict[str, str]]:  # noqa: N803
+        return {"Attributes": dict(zip(AttributeNames, QueueUrl.split("/"), strict=True))}
+
+
+def test_what_waits_in_any_flow_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = LocalStack(environment={})
+    monkeypatch.setattr(running, "aws", lambda _: Queues())
+    dead = {f"{flow}DeadLetterQueueUrl": "1/0" for flow in FLOWS}
+    for flow in FLOWS:
+        idle = {f"{other}QueueUrl": "0/0" for other in FLOWS}
+        running.outputs = dead | idle
+        assert running.waiting() == 0
+        running.outputs = dead | idle | {f"{flow}QueueUrl": "2/3"}
+        assert running.waiting() == 5
+
+
+def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = {f"{flow}QueueUrl": "2/3" for flow in FLOWS} | {f"{flow}DeadLetterQueueUrl": "1/0" for flow in FLOWS}
+    (state / "local").mkdir()
+    (state / "local" / "stack.json").write_text(json.dumps({"outputs": outputs, "aws": {}}))
+
+    def client(*_: Any) -> Any:
+        return Queues()
+
+    monkeypatch.setattr(show._Running, "client", client)
+    lines = list(show.show("queues"))
+    assert len(lines) == 2 * len(FLOWS)
+    for flow in FLOWS:
+        assert f"{flow}Queue: 2 waiting, 3 in flight" in lines
+        assert f"{flow}DeadLetterQueue: 1 waiting, 0 in flight" in lines
 
 
 @pytest.mark.parametrize(
@@ -59,6 +98,9 @@ def test_every_function_has_a_sample_event() -> None:
         ("OrderActivationFunction", {"batchItemFailures": [{"itemIdentifier": "1"}]}, False),
         ("OrderActivationFunction", {"errorMessage": "no module"}, False),
         ("OrderActivationFunction", "no answer at all", False),
+        ("CancellationFunction", {"queued": 0}, False),
+        ("RollingWindowFunction", {"queued": 0}, True),
+        ("RollingWindowFunction", {"batchItemFailures": []}, False),
     ],
 )
 def test_an_answer_is_judged(function: str, answer: object, fine: bool) -> None:

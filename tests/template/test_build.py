@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.build import ROOT, Architecture, build, check, host_architecture
+from sandbox.build import FUNCTIONS, ROOT, Architecture, build, check, host_architecture
 from tests.template.cloudformation import load
 
 OTHER: dict[Architecture, Architecture] = {"arm64": "x86_64", "x86_64": "arm64"}
@@ -82,7 +82,7 @@ class TestTheCheckItself:
 
     @pytest.fixture
     def sound(self, tmp_path: Path) -> Path:
-        for name in ("SalesforceWebhookFunction", "OrderActivationFunction", "ConsolidationLayer", "DependenciesLayer"):
+        for name in (*FUNCTIONS, "ConsolidationLayer", "DependenciesLayer"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "module.py").write_text("x = 1\n")
             subprocess.run(

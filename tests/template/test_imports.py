@@ -13,8 +13,9 @@ import pytest
 from sandbox.build import ROOT
 
 PACKAGE = ROOT / "layers" / "consolidation" / "orderphase"
-# What a function may build on. The composition root is the only one that knows the adapters.
-OPEN_TO_FUNCTIONS = ("bootstrap", "errors", "flows", "ingress", "settings")
+# What a function may build on. The composition root is the only one that knows the adapters, and of the domain they need only
+# the terms in which a flow is asked for something.
+OPEN_TO_FUNCTIONS = ("bootstrap", "domain.cancellation", "errors", "flows", "ingress", "settings", "worker")
 
 
 def imported(source: str) -> Iterator[str]:

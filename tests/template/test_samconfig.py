@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from sandbox.build import ROOT
+from sandbox.build import FLOWS, ROOT
 from tests.template.cloudformation import load
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
@@ -37,6 +37,12 @@ def test_gives_build_and_deploy_the_same_parameters(name: str) -> None:
     assert overrides.keys() <= load()["Parameters"].keys()
     for command in ("build", "deploy"):
         assert "parameter_overrides" not in CONFIG[name][command]["parameters"]
+
+
+@environments
+def test_every_flow_has_its_switch_here_and_is_off(name: str) -> None:
+    overrides = CONFIG[name]["global"]["parameters"]["parameter_overrides"]
+    assert [entry for entry in overrides if entry.split("=")[0] in FLOWS] == [f"{flow}=off" for flow in FLOWS]
 
 
 def test_production_asks_before_it_changes() -> None:

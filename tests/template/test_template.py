@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from orderphase.salesforce import client as salesforce_client
-from orderphase.settings import FlowSettings, WebhookSettings
+from orderphase.settings import FlowSettings, RollingWindowSettings, WebhookSettings
 from orderphase.store.contracts import LEASE
 from orderphase.stripe import client as stripe_client
-from sandbox.build import FUNCTIONS
+from sandbox.build import FLOWS, FUNCTIONS
 from tests.template.cloudformation import as_list, load, of_type, statements, translate
 
 TEMPLATE = load()
@@ -19,9 +20,15 @@ RESOURCES = TEMPLATE["Resources"]
 FUNCTION_PROPERTIES = of_type(TEMPLATE, "AWS::Serverless::Function")
 QUEUES = of_type(TEMPLATE, "AWS::SQS::Queue")
 TABLES = of_type(TEMPLATE, "AWS::DynamoDB::Table")
-SETTINGS: dict[str, type[BaseModel]] = {"SalesforceWebhookFunction": WebhookSettings, "OrderActivationFunction": FlowSettings}
+ALARMS = of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
+SETTINGS: dict[str, type[BaseModel]] = {
+    "SalesforceWebhookFunction": WebhookSettings,
+    **{f"{flow}Function": FlowSettings for flow in FLOWS},
+    "RollingWindowFunction": RollingWindowSettings,
+}
 
 functions = pytest.mark.parametrize("name", FUNCTION_PROPERTIES)
+flows = pytest.mark.parametrize("flow", FLOWS)
 
 
 def targets(value: Any) -> list[str]:
@@ -32,6 +39,39 @@ def targets(value: Any) -> list[str]:
             found.append(entry["Ref"])
         else:
             found.append(entry["Fn::GetAtt"][0])
+    return found
+
+
+def source(flow: str) -> dict[str, Any]:
+    """What hands a flow's function its messages."""
+    (event,) = FUNCTION_PROPERTIES[f"{flow}Function"]["Events"].values()
+    assert event["Type"] == "SQS"
+    return dict(event["Properties"])
+
+
+def parameters_in(value: Any) -> set[str]:
+    """The parameters on which a value depends, also by a condition."""
+    match value:
+        case {"Ref": str(name)}:
+            return {name} & set(TEMPLATE["Parameters"])
+        case {"Fn::Sub": str(text)}:
+            return set(re.findall(r"\${(\w+)}", text)) & set(TEMPLATE["Parameters"])
+        case {"Fn::If": [condition, *outcomes]}:
+            return parameters_in(TEMPLATE["Conditions"][condition]) | parameters_in(outcomes)
+        case dict():
+            return parameters_in(list(value.values()))
+        case list():
+            return {name for entry in value for name in parameters_in(entry)}
+    return set()
+
+
+def granted(role: str) -> dict[str, list[Any]]:
+    """What a role may do: each action with the resources on which."""
+    found: dict[str, list[Any]] = {}
+    for statement in (statement for name, statement in statements(TEMPLATE) if name == role):
+        assert statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"]):
+            found.setdefault(action, []).extend(as_list(statement["Resource"]))
     return found
 
 
@@ -109,6 +149,18 @@ class TestReleases:
         before, after = self.versions(TEMPLATE), self.versions(changed)
         assert before["OrderActivationFunctionAliaslive"] != after["OrderActivationFunctionAliaslive"]
 
+    @functions
+    def test_a_version_is_described_by_the_parameters_that_configure_it(self, name: str, translated: dict[str, Any]) -> None:
+        alias = translated["Resources"][f"{name}Aliaslive"]["Properties"]
+        version = translated["Resources"][alias["FunctionVersion"]["Fn::GetAtt"][0]]["Properties"]
+        function = translated["Resources"][name]["Properties"]
+        configured = parameters_in([function["Environment"], function["LoggingConfig"]])
+        assert configured >= {"Stage", "LogLevel"}
+        assert parameters_in(version["Description"]) == configured
+        # Lambda: a description has 256 characters at most. The longest name of a time zone has 32.
+        choices = [TEMPLATE["Parameters"][parameter].get("AllowedValues", ["." * 32]) for parameter in configured]
+        assert sum(max(map(len, values)) + 1 for values in choices) <= 256
+
     def test_nothing_new_is_no_new_version(self) -> None:
         assert self.versions(TEMPLATE) == self.versions(load())
 
@@ -129,36 +181,81 @@ class TestQueues:
         assert targets(statement["Resource"]) == [name]
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
-    @functions
-    def test_gives_its_function_time_and_takes_failures_one_by_one(self, name: str) -> None:
-        function = FUNCTION_PROPERTIES[name]
-        for event in (event["Properties"] for event in function["Events"].values() if event["Type"] == "SQS"):
-            (queue,) = targets(event["Queue"])
-            assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function["Timeout"]
-            assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-            # SQS: a FIFO queue hands out ten messages at most.
-            assert event["BatchSize"] <= 10
-            assert QUEUES[queue]["RedrivePolicy"]["maxReceiveCount"] >= 10
-            (dead_letters,) = targets(QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"])
-            assert QUEUES[dead_letters]["MessageRetentionPeriod"] == 14 * 24 * 3600
+    @flows
+    def test_gives_its_function_time_and_takes_failures_one_by_one(self, flow: str) -> None:
+        event, queue = source(flow), QUEUES[f"{flow}Queue"]
+        assert targets(event["Queue"]) == [f"{flow}Queue"]
+        assert queue["VisibilityTimeout"] >= 6 * FUNCTION_PROPERTIES[f"{flow}Function"]["Timeout"]
+        assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        # SQS: a FIFO queue hands out ten messages at most.
+        assert event["BatchSize"] <= 10
+        assert event["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+        assert queue["RedrivePolicy"]["maxReceiveCount"] >= 10
+        assert targets(queue["RedrivePolicy"]["deadLetterTargetArn"]) == [f"{flow}DeadLetterQueue"]
+        assert QUEUES[f"{flow}DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 24 * 3600
 
-    def test_a_lease_outlives_its_run_and_is_over_when_the_message_comes_again(self) -> None:
-        timeout = FUNCTION_PROPERTIES["OrderActivationFunction"]["Timeout"]
-        visibility = QUEUES["OrderActivationQueue"]["VisibilityTimeout"]
+    @flows
+    def test_a_lease_outlives_its_run_and_is_over_when_the_message_comes_again(self, flow: str) -> None:
+        timeout = FUNCTION_PROPERTIES[f"{flow}Function"]["Timeout"]
+        visibility = QUEUES[f"{flow}Queue"]["VisibilityTimeout"]
         assert 2 * timeout <= LEASE.total_seconds() < visibility
 
-    def test_one_slow_call_and_its_repetition_fit_into_a_run(self) -> None:
-        timeout = FUNCTION_PROPERTIES["OrderActivationFunction"]["Timeout"]
+    @flows
+    def test_one_slow_call_and_its_repetition_fit_into_a_run(self, flow: str) -> None:
+        timeout = FUNCTION_PROPERTIES[f"{flow}Function"]["Timeout"]
         assert 2 * sum(stripe_client.TIMEOUT) < timeout
         assert 2 * sum(salesforce_client.TIMEOUT) < timeout
 
     def test_each_is_worked_on_or_watched(self) -> None:
         sources = [event for function in FUNCTION_PROPERTIES.values() for event in function["Events"].values()]
         worked_on = {queue for event in sources if event["Type"] == "SQS" for queue in targets(event["Properties"]["Queue"])}
-        alarms = of_type(TEMPLATE, "AWS::CloudWatch::Alarm").values()
+        alarms = [alarm for alarm in ALARMS.values() if alarm["Namespace"] == "AWS/SQS"]
         watched = {queue for alarm in alarms for queue in targets(alarm["Dimensions"][0]["Value"])}
         assert worked_on | watched == set(QUEUES)
         assert not worked_on & watched
+
+    def test_what_the_clock_starts_is_watched_itself(self) -> None:
+        clocked = {
+            name
+            for name, function in FUNCTION_PROPERTIES.items()
+            if any(event["Type"] == "ScheduleV2" for event in function["Events"].values())
+        }
+        alarms = [alarm for alarm in ALARMS.values() if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")]
+        assert {name for alarm in alarms for name in targets(alarm["Dimensions"][0]["Value"])} == clocked != set()
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_an_alarm_tells_whoever_is_to_be_told(self, name: str) -> None:
+        to_topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+        assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == to_topic
+        assert ALARMS[name]["TreatMissingData"] == "notBreaching"
+
+    @flows
+    def test_its_outputs_name_it_and_its_dead_letters(self, flow: str) -> None:
+        for queue in (f"{flow}Queue", f"{flow}DeadLetterQueue"):
+            assert TEMPLATE["Outputs"][f"{queue}Url"]["Value"] == {"Ref": queue}
+
+
+class TestSwitches:
+    """A fresh deployment does nothing until its owner says so."""
+
+    @flows
+    def test_a_flow_is_off_unless_it_is_switched_on(self, flow: str) -> None:
+        parameter = TEMPLATE["Parameters"][flow]
+        assert (parameter["Default"], parameter["AllowedValues"]) == ("off", ["on", "off"])
+        assert TEMPLATE["Conditions"][f"Runs{flow}"] == {"Fn::Equals": [{"Ref": flow}, "on"]}
+
+    @flows
+    def test_off_nothing_is_queued_and_what_is_queued_waits(self, flow: str) -> None:
+        assert source(flow)["Enabled"] == {"Fn::If": [f"Runs{flow}", True, False]}
+        variables = FUNCTION_PROPERTIES["SalesforceWebhookFunction"]["Environment"]["Variables"]
+        assert {"Fn::If": [f"Runs{flow}", {"Ref": f"{flow}Queue"}, ""]} in variables.values()
+
+    def test_the_clock_starts_what_order_activation_is_to_do(self, translated: dict[str, Any]) -> None:
+        (schedule,) = of_type(translated, "AWS::Scheduler::Schedule").values()
+        assert schedule["State"] == {"Fn::If": ["RunsOrderActivation", "ENABLED", "DISABLED"]}
+        assert schedule["Target"]["Arn"] == {"Ref": "RollingWindowFunctionAliaslive"}
+        # A name of our own could be given to one stack per account only.
+        assert "Name" not in schedule
 
 
 class TestTables:
@@ -172,6 +269,14 @@ class TestTables:
     def test_deliveries_expire_and_money_does_not(self) -> None:
         assert TABLES["IdempotencyTable"]["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
         assert "TimeToLiveSpecification" not in TABLES["ContractTable"]
+
+    def test_contracts_that_are_due_are_found_by_their_time(self) -> None:
+        (index,) = TABLES["ContractTable"]["GlobalSecondaryIndexes"]
+        assert index["IndexName"] == "by_extension"
+        keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
+        assert keys == [("extension", "HASH"), ("extend_at", "RANGE")]
+        kinds = {entry["AttributeName"]: entry["AttributeType"] for entry in TABLES["ContractTable"]["AttributeDefinitions"]}
+        assert (kinds["extension"], kinds["extend_at"]) == ("S", "N")
 
 
 class TestPermissions:
@@ -197,6 +302,37 @@ class TestPermissions:
             s for r, s in statements(TEMPLATE) if r == role and any("logs:" in action for action in as_list(s["Action"]))
         ]
         assert [targets(statement["Resource"]) for statement in logging] == [[group]]
+
+    @flows
+    def test_a_flow_may_do_what_a_run_does(self, flow: str) -> None:
+        role = granted(f"{flow}Role")
+        assert {action: targets(resources) for action, resources in role.items()} == {
+            "logs:CreateLogStream": [f"{flow}LogGroup"],
+            "logs:PutLogEvents": [f"{flow}LogGroup"],
+            "secretsmanager:GetSecretValue": ["SalesforceSecret", "StripeSecret"],
+            "sqs:ReceiveMessage": [f"{flow}Queue"],
+            "sqs:DeleteMessage": [f"{flow}Queue"],
+            "sqs:GetQueueAttributes": [f"{flow}Queue"],
+            "dynamodb:UpdateItem": ["ContractTable"],
+            "dynamodb:PutItem": ["SyncLogTable"],
+        }
+
+    def test_the_webhook_may_queue_for_every_flow_and_read_no_queue(self) -> None:
+        role = granted("SalesforceWebhookRole")
+        assert targets(role["sqs:SendMessage"]) == [f"{flow}Queue" for flow in FLOWS]
+        assert [action for action in role if action.startswith("sqs:")] == ["sqs:SendMessage"]
+
+    def test_the_rolling_window_reads_one_index_and_fills_one_queue(self) -> None:
+        role = granted("RollingWindowRole")
+        assert role["dynamodb:Query"] == [{"Fn::Sub": "${ContractTable.Arn}/index/by_extension"}]
+        assert targets(role["sqs:SendMessage"]) == ["OrderActivationQueue"]
+        assert set(role) == {"logs:CreateLogStream", "logs:PutLogEvents", "dynamodb:Query", "sqs:SendMessage"}
+
+    def test_the_clock_may_start_one_function(self, translated: dict[str, Any]) -> None:
+        (schedule,) = of_type(translated, "AWS::Scheduler::Schedule").values()
+        role = translated["Resources"][schedule["Target"]["RoleArn"]["Fn::GetAtt"][0]]["Properties"]
+        (statement,) = role["Policies"][0]["PolicyDocument"]["Statement"]
+        assert (statement["Action"], statement["Resource"]) == ("lambda:InvokeFunction", schedule["Target"]["Arn"])
 
 
 class TestEdge:

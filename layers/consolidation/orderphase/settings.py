@@ -55,11 +55,13 @@ class _Settings(BaseModel):
 
 
 class WebhookSettings(_Settings):
-    """What the Salesforce route needs."""
+    """What the Salesforce route needs. The queue of a flow that is switched off is empty there, and None here."""
 
     webhook_secret: Text = Field(alias="ORDERPHASE_WEBHOOK_SECRET")
     idempotency_table: Text = Field(alias="ORDERPHASE_IDEMPOTENCY_TABLE")
-    order_activation_queue: Text = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
+    order_activation_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
+    order_item_update_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
+    cancellation_queue: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -81,7 +83,9 @@ class FlowSettings(_Settings):
     proration_behavior: Literal["create_prorations", "none", "always_invoice"] = Field(alias="ORDERPHASE_PRORATION_BEHAVIOR")
     billing_mode: Literal["flexible", "classic"] = Field(alias="ORDERPHASE_BILLING_MODE")
     billing_cycle_anchor: Literal["automatic", "phase_start"] = Field(alias="ORDERPHASE_BILLING_CYCLE_ANCHOR")
-    backdating: Literal["from_now", "reject"] = Field(alias="ORDERPHASE_BACKDATING")
+    backdating: Literal["from_now", "reject", "catch_up"] = Field(alias="ORDERPHASE_BACKDATING")
+    on_schedule_ended: Literal["error", "recreate"] = Field(alias="ORDERPHASE_ON_SCHEDULE_ENDED")
+    on_drift: Literal["error", "repair"] = Field(alias="ORDERPHASE_ON_DRIFT")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -99,7 +103,21 @@ class FlowSettings(_Settings):
             billing_mode=self.billing_mode,
             billing_cycle_anchor=self.billing_cycle_anchor,
             backdating=self.backdating,
+            on_schedule_ended=self.on_schedule_ended,
+            on_drift=self.on_drift,
         )
+
+
+class RollingWindowSettings(_Settings):
+    """What the rolling window needs: where it looks for contracts that are due, and where it sends them."""
+
+    contract_table: Text = Field(alias="ORDERPHASE_CONTRACT_TABLE")
+    order_activation_queue: Text = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the function's environment variables."""
+        return cls._read(environment, "environment")
 
 
 class _Secret(_Settings):

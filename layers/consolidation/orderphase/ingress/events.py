@@ -91,6 +91,15 @@ class EventData(BaseModel):
     idempotency_key: Name | None = None
 
 
+class OrderActivationData(EventData):
+    """`order.activated`: whether the whole contract is due to be looked at, even if this order is a draft.
+
+    The rolling window sends it so. From an org it does no harm.
+    """
+
+    contract_due: bool | None = None
+
+
 class OrderItemData(EventData):
     """`order_item.updated`: the API names of the fields that changed, where the sender knows them."""
 
@@ -121,7 +130,7 @@ class _Kind:
 
 
 _KINDS = {
-    "order.activated": _Kind("801", "an Order"),
+    "order.activated": _Kind("801", "an Order", OrderActivationData),
     "order_item.updated": _Kind("802", "an OrderItem", OrderItemData),
     "order.cancellation_requested": _Kind("801", "an Order", CancellationData),
     "product.upserted": _Kind("01t", "a Product2"),

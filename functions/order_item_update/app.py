@@ -1,0 +1,16 @@
+"""Takes changed order lines from the queue. What is done with them is in `orderphase.flows.order_item_update`."""
+
+from __future__ import annotations
+
+from orderphase.bootstrap import order_item_update
+from orderphase.ingress.events import OrderItemData
+from orderphase.worker import Worker
+
+worker = Worker(
+    order_item_update,
+    OrderItemData,
+    lambda flow, event, data: flow.run(
+        event.record_id, event_id=event.id, org_id=event.org_id, changed_fields=data.changed_fields
+    ),
+)
+handler = worker.handler

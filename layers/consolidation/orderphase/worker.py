@@ -1,0 +1,96 @@
+"""What the function of every flow does with its messages: read the event, run the flow, log, count, and say what comes again.
+
+What is done with an event is the flow's. Metrics, by function: the outcome of each run (`Synced`, `Unchanged`, `Failed`,
+`Skipped`), and `Interrupted_<kind>` for each message that comes again (the kinds of `orderphase.errors`, and `bug`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from orderphase.errors import ConfigurationError, OrderphaseError
+from orderphase.flows.runs import Report
+from orderphase.ingress.events import EventData, EventError, SalesforceEvent, parse
+
+logger = Logger()
+metrics = Metrics()
+
+
+class Worker[Flow, Data: EventData]:
+    """A flow behind its queue. `handler` is what Lambda calls.
+
+    build: makes the flow from the environment's variables, once per Lambda environment; again after a `ConfigurationError`.
+    data: what the flow's events say beside their record. An event that says something else is in the wrong queue.
+    run: has the flow handle one event.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Mapping[str, str]], Flow],
+        data: type[Data],
+        run: Callable[[Flow, SalesforceEvent, Data], Report],
+    ) -> None:
+        self.flow = cache(lambda: build(os.environ))
+        self._data = data
+        self._run = run
+        self.handler = logger.inject_lambda_context(metrics.log_metrics(self._take), clear_state=True)
+
+    def _take(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Take a batch from the queue; answers which messages are to come again."""
+        # One contract's failure must not hold up the others: only the group of a failed message is stopped.
+        processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+        processor.raise_on_entire_batch_failure = False
+        return dict(process_partial_response(event, self._handle, processor, context))
+
+    def _handle(self, record: SQSRecord) -> None:
+        """Handle one message. An error makes the queue deliver it, and those behind it in its group, again."""
+        correlation = record.message_attributes["correlation_id"]
+        # Every key anew: the message before this one has left its own.
+        logger.append_keys(
+            message_id=record.message_id,
+            correlation_id=correlation.string_value if correlation else None,
+            event_id=None,
+            record_id=None,
+        )
+        try:
+            event = parse(record.body.encode())
+            logger.append_keys(event_id=event.id, record_id=event.record_id)
+            if not isinstance(event.data, self._data):
+                raise EventError("type: is not one that this queue is for")
+            report = self._run(self.flow(), event, event.data)
+        except Exception as problem:
+            if isinstance(problem, ConfigurationError):
+                self.flow.cache_clear()  # what was wrong may have been corrected since; look again next time
+            interrupted(problem)
+            raise
+        metrics.add_metric(name=report.outcome.capitalize(), unit=MetricUnit.Count, value=1)
+        codes = sorted({finding.code for finding in report.findings})
+        logger.info(report.outcome, extra={"contract_id": report.contract_id, "findings": codes})
+
+
+def interrupted(problem: Exception) -> None:
+    """Log and count what kept work from being done, without a message that may repeat what a record holds."""
+    if not isinstance(problem, OrderphaseError):
+        kind, write, stack = "bug", logger.error, extract_tb(problem.__traceback__)
+        frames = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in stack]
+        details: dict[str, Any] = {"error_code": type(problem).__name__, "stack": frames}
+    elif isinstance(problem, ConfigurationError):
+        kind, write = problem.kind, logger.error
+        # It speaks of settings, permissions and fields.
+        details = {"error_code": problem.code, "reason": problem.message}
+    else:
+        kind, write = problem.kind, logger.warning
+        details = {"error_code": problem.code}
+    metrics.add_metric(name=f"Interrupted_{kind}", unit=MetricUnit.Count, value=1)
+    write("interrupted", extra={"error": kind, **details})

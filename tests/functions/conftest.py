@@ -1,0 +1,19 @@
+"""What the tests of functions share: what the function under test writes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from orderphase import worker
+from tests.functions.deployed import Output
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Output:
+    logs = io.StringIO()
+    monkeypatch.setattr(worker.logger.registered_handler, "stream", logs)
+    monkeypatch.setattr(worker.metrics.provider, "namespace", "Orderphase")
+    monkeypatch.setattr(worker.metrics.provider, "service", "flow")
+    return Output(logs, capsys)
