@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
@@ -18,12 +20,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderphase import timeline
+from orderphase.domain.backdating import CatchUp
+from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import Finding
 from orderphase.domain.lines import Discount, Order, OrderLine
 from orderphase.domain.phases import Consolidation, Phase, PhaseItem, PhaseSettings
+from orderphase.domain.planning import Plan, Situation, plan
 from orderphase.domain.policies import Policies
-from orderphase.timeline import TimelineLine, draw_svg, draw_text, timeline_lines
+from orderphase.domain.requests import SentPhase
+from orderphase.domain.schedules import HeldDiscount, HeldPhase, HeldSchedule
+from orderphase.timeline import (
+    TimelineLine,
+    draw_plan,
+    draw_plan_svg,
+    draw_svg,
+    draw_text,
+    plan_changes,
+    timeline_lines,
+)
 from orderphase.timeline.chart import Scale, columns, cut, place_labels, printable
 from tests.template.test_imports import imported
 
@@ -210,7 +225,10 @@ def test_whatever_comes_it_is_drawn_within_its_width(given: tuple[list[TimelineL
 
 @given(any_timeline())
 def test_whatever_comes_it_is_well_formed_svg_within_its_frame(given: tuple[list[TimelineLine], Consolidation]) -> None:
-    picture = ET.fromstring(draw_svg(*given, title="T"))
+    within_its_frame(ET.fromstring(draw_svg(*given, title="T")))
+
+
+def within_its_frame(picture: ET.Element) -> None:
     _, _, width, height = map(int, picture.attrib["viewBox"].split())
     for box in picture.iter(f"{SVG}rect"):
         left, top = int(box.get("x", 0)), int(box.get("y", 0))
@@ -330,6 +348,270 @@ def test_an_svg_stands_alone_in_light_and_dark() -> None:
     assert "@import" not in told
     assert re.findall(r"https?://[^\"]+", told) == ["http://www.w3.org/2000/svg"]
     assert told.endswith("</svg>\n")
+
+
+# ---- plans --------------------------------------------------------------------------------------------------------------
+
+NOW = start_of("2025-03-01")
+YEAR, HALF = ("A", "2025-01-01", "2026-01-01"), ("B", "2025-06-01", "2026-01-01")
+
+
+def held(
+    *phases: tuple[str, str, dict[str, int | None]], end_behavior: str = "cancel", running: bool = True, **more: Any
+) -> HeldSchedule:
+    """A schedule of phases (start, end, quantities), of which the first one runs."""
+    shown = tuple(HeldPhase(start_of(start), start_of(end), quantities) for start, end, quantities in phases)
+    current = shown[0] if running else None
+    given = {"status": "active" if running else "not_started", "current": current} | more
+    return HeldSchedule("sub_sched_1", customer="cus_1", currency="USD", phases=shown, end_behavior=end_behavior, **given)
+
+
+def planned(
+    *specs: tuple[str, str, str | None], schedule: HeldSchedule | None = None, now: datetime = NOW, **situation: Any
+) -> tuple[tuple[TimelineLine, ...], Plan]:
+    """Lines as for `drawn`, and the plan for them."""
+    lines, consolidated = drawn(*specs)
+    return lines, plan(consolidated, Situation(now, Policies(), "USD", schedule, **situation))
+
+
+TODAY = held(("2025-01-01", "2025-06-01", {"price_A": 1}), ("2025-06-01", "2026-01-01", {"price_A": 2}))
+
+
+def diff(lines: tuple[TimelineLine, ...], made: Plan, width: int = 100) -> list[str]:
+    """What is told below the timeline and the words."""
+    return draw_plan(lines, made, subject="contract 800", width=width, words=False).partition("\n\n")[2].splitlines()
+
+
+def test_a_plan_beside_the_schedule_of_today() -> None:
+    assert (
+        draw_plan(*planned(YEAR, HALF, schedule=TODAY), subject="contract 800", width=64)
+        == """\
+now                 ▼ 2025-03-01
+A × 1       ███████████████████████████████████████████████████
+B × 1                            ██████████████████████████████
+            ┌────────────────────┬─────────────────────────────┐
+today       │ 1                  │ 2                           │
+            └────────────────────┴─────────────────────────────┘
+            ┌────────────────────┬─────────────────────────────┐
+planned     │ 1                  │ 2                           │
+            └────────────────────┴─────────────────────────────┘
+            2025-01-01           2025-06-01           2026-01-01
+
+today 1  from 2025-01-01 to 2025-06-01: A × 1
+today 2  from 2025-06-01 to 2026-01-01: A × 2
+
+planned 1  from 2025-01-01 to 2025-06-01: A × 1
+planned 2  from 2025-06-01 to 2026-01-01: A × 1; B × 1
+The subscription ends on 2026-01-01.
+
+Orderphase will update schedule sub_sched_1
+  ~ price_A quantity 2 → 1  from 2025-06-01 to 2026-01-01
+  + 1 of price_B            from 2025-06-01 to 2026-01-01
+Plan: 1 to add, 1 to change, 0 to remove."""
+    )
+
+
+def test_a_new_schedule_is_all_added() -> None:
+    assert diff(*planned(("A", "2025-06-01", None))) == [
+        "Orderphase will create a schedule for contract 800",
+        "  + 1 of price_A  from 2025-06-01 on",
+        "Plan: 1 to add, 0 to change, 0 to remove.",
+    ]
+
+
+def test_nothing_to_do_is_said_and_nothing_else() -> None:
+    schedule = held(("2025-01-01", "2026-01-01", {"price_A": 1}))
+    assert diff(*planned(YEAR, schedule=schedule)) == ["Orderphase has nothing to do."]
+
+
+def test_a_cancellation_removes_what_was_to_come() -> None:
+    schedule = held(("2025-01-01", "2026-01-01", {"price_A": 1}))
+    cancelled = planned(YEAR, schedule=schedule, ends_at=NOW, cancellation=CancellationRequest())
+    assert diff(*cancelled) == [
+        "Orderphase will cancel schedule sub_sched_1",
+        "  - 1 of price_A  from 2025-03-01 to 2026-01-01",
+        "Plan: 0 to add, 0 to change, 1 to remove.",
+    ]
+
+
+def test_with_errors_nothing_is_done() -> None:
+    lines, made = planned(("A", "2025-01-01", "2025-04-01"), ("B", "2025-06-01", "2026-01-01"))
+    assert diff(lines, made) == ["Orderphase will do nothing before 1 error is corrected."]
+    told = draw_plan(lines, made, subject="contract 800")
+    assert "\nfinding 1  error, phase_gap: " in told
+    assert "planned" not in told
+    two = replace(made, findings=(GAP, REMARK, PLACELESS))
+    assert diff(lines, two) == ["Orderphase will do nothing before 2 errors are corrected."]
+
+
+def test_a_subscription_that_goes_on_is_taken_over() -> None:
+    schedule = held(
+        ("2025-01-01", "2025-02-01", {"price_A": 1}),
+        end_behavior="release",
+        current=None,
+        status="released",
+        subscription_id="sub_1",
+        subscription_lives=True,
+        ended_at=start_of("2025-02-01"),
+    )
+    lines, made = planned(("A", "2025-01-01", "2026-01-01"), schedule=schedule)
+    assert diff(lines, made) == [
+        "Orderphase will create a schedule for contract 800 of the subscription sub_1; its phases follow."
+    ]
+    assert "today 1  from 2025-01-01 on: A × 1" in draw_plan(lines, made, subject="contract 800")
+
+
+def test_of_a_schedule_that_was_ended_only_what_was_billed_is_shown() -> None:
+    over = replace(TODAY, status="canceled", current=None, ended_at=start_of("2025-02-01"))
+    told = draw_plan(*planned(YEAR, schedule=over), subject="contract 800")
+    assert "today 1  from 2025-01-01 to 2025-02-01: A × 1\n\n" in told
+
+
+def test_what_goes_on_after_a_schedule_makes_no_difference_to_what_is_open() -> None:
+    schedule = held(("2025-01-01", "2026-01-01", {"price_A": 1}), end_behavior="release")
+    lines, made = planned(("A", "2025-01-01", None), ("B", "2025-06-01", None), schedule=schedule)
+    assert diff(lines, made)[1:] == [
+        "  + 1 of price_B  from 2025-06-01 on",
+        "Plan: 1 to add, 0 to change, 0 to remove.",
+    ]
+    assert "today 1  from 2025-01-01 on: A × 1" in draw_plan(lines, made, subject="contract 800")
+
+
+def test_the_phases_for_which_stripe_has_no_room_are_not_in_the_diff_but_told() -> None:
+    months = [f"2025-{month:02}-01" for month in range(1, 13)] + ["2026-01-01"]
+    steps = [(name, start, end) for name, start, end in zip("ABCDEFGHIJKL", months, months[1:], strict=False)]
+    lines, made = planned(*steps, now=start_of("2025-01-01"))
+    *rows, foot, follows = diff(lines, made)
+    assert [row[4:16] for row in rows[1:]] == [f"1 of price_{name}" for name in "ABCDEFGHIJ"]
+    assert rows[-1].endswith("from 2025-10-01 on")
+    assert foot == "Plan: 10 to add, 0 to change, 0 to remove."
+    assert follows == "Stripe takes ten phases at a time; the next ones are added on 2025-06-01."
+
+
+def test_what_is_billed_once_is_added() -> None:
+    _, made = planned(YEAR, schedule=TODAY)
+    caught = CatchUp("price_A", 1234, start_of("2025-01-01"), NOW)
+    made = replace(made, sent=(replace(made.sent[0], catch_up=(caught,)), *made.sent[1:]))
+    first, *_ = plan_changes(made)
+    assert (first.sign, first.what, first.start, first.end) == ("+", "12.34 USD once for price_A", caught.start, NOW)
+
+
+def test_what_a_held_phase_says() -> None:
+    ours, other = HeldDiscount(Discount(percent_off=Decimal(10))), HeldDiscount(None, "WINTER")
+    phase = HeldPhase(
+        start_of("2025-01-01"),
+        start_of("2026-01-01"),
+        {"price_A": 2, "price_usage": None},
+        {"price_A": (ours, other), None: (HeldDiscount(None, id="di_1"),)},
+    )
+    schedule = replace(TODAY, phases=(phase,), current=phase, collection_method="send_invoice", days_until_due=30)
+    told = draw_plan(*planned(YEAR, schedule=schedule), subject="contract 800", width=160)
+    assert ": A × 2, 10 percent off and WINTER; price_usage × usage; all di_1; send_invoice, due in 30 days\n" in told
+
+
+@pytest.mark.parametrize(
+    ("now", "row"),
+    [
+        ("2025-01-01", "now         ▼ 2025-01-01"),
+        ("2025-12-20", "now                                                 2025-12-20 ▼"),
+        ("2024-06-01T12:00:00", "now         ▼ 2024-06-01 12:00:00 UTC"),
+    ],
+)
+def test_now_has_a_mark_and_a_date(now: str, row: str) -> None:
+    told = draw_plan(*planned(YEAR, now=start_of(now)), subject="contract 800", width=66)
+    assert told.splitlines()[0] == row
+
+
+def test_the_date_of_now_is_left_out_where_there_is_no_room() -> None:
+    told = draw_plan(*planned(YEAR, now=start_of("2025-07-01T12:34:56")), subject="contract 800", width=40)
+    assert told.splitlines()[0].strip("now ") == "▼"
+
+
+def test_what_does_not_fit_beside_its_dates_stands_above_them() -> None:
+    lines, made = planned(YEAR, schedule=replace(TODAY, phases=TODAY.phases[:1]))
+    assert diff(lines, made, width=40) == [
+        "Orderphase will update schedule",
+        "sub_sched_1",
+        "  + 1 of price_A",
+        "    from 2025-06-01 to 2026-01-01",
+        "Plan: 1 to add, 0 to change, 0 to",
+        "remove.",
+    ]
+
+
+def test_colours_tell_what_is_added_changed_and_removed() -> None:
+    schedule = held(("2025-01-01", "2026-01-01", {"price_A": 2, "price_C": 1}))
+    lines, made = planned(YEAR, HALF, schedule=schedule)
+    plain, colored = (draw_plan(lines, made, subject="contract 800", color=color) for color in (False, True))
+    assert re.sub(r"\x1b\[\d+m", "", colored) == plain
+    rows = [row for row in colored.splitlines() if row.startswith("\x1b")]
+    codes = {"O": 1, "~": 33, "-": 31, "+": 32}
+    signs = [re.sub(r"\x1b\[\d+m", "", row).strip()[0] for row in rows]
+    assert sorted(signs) == ["+", "-", "O", "~"]
+    assert all(
+        row.startswith(f"\x1b[{codes[sign]}m") and row.endswith("\x1b[0m") for row, sign in zip(rows, signs, strict=True)
+    )
+
+
+@st.composite
+def any_plan(draw: st.DrawFn) -> tuple[list[TimelineLine], Plan]:
+    """A plan of any shape, beside any schedule or none."""
+    lines, consolidated = draw(any_timeline())
+    bounds = sorted(set(draw(st.lists(moments, max_size=12))))
+    shown = tuple(HeldPhase(start, end, {draw(names): draw(st.none() | st.integers(0, 99))}) for start, end in pairwise(bounds))
+    schedule = None
+    if shown:
+        schedule = HeldSchedule("sub_sched_1", "active", "cus_1", "USD", shown, draw(st.sampled_from(["cancel", "release"])))
+    situation = Situation(draw(moments), Policies(), "USD", schedule)
+    sent = tuple(SentPhase(phase) for phase in consolidated.phases)
+    action = "nothing" if consolidated.refused else "update" if schedule else "create"
+    return lines, Plan(action, situation, consolidated.findings, "USD", consolidated.phases, sent)  # type: ignore[arg-type]
+
+
+@given(any_plan(), names, st.integers(40, 120))
+def test_whatever_is_planned_it_is_drawn_within_its_width(
+    given: tuple[list[TimelineLine], Plan], subject: str, width: int
+) -> None:
+    drawing, _, _ = draw_plan(*given, subject=subject, width=width, words=False).partition("\n\n")
+    assert all(columns(row) <= width for row in drawing.split("\n"))
+    told = draw_plan(*given, subject=subject, width=width).split("\n")
+    assert all(row.isprintable() for row in told)
+
+
+@given(any_plan(), names)
+def test_whatever_is_planned_it_is_well_formed_svg_within_its_frame(
+    given: tuple[list[TimelineLine], Plan], subject: str
+) -> None:
+    within_its_frame(ET.fromstring(draw_plan_svg(*given, subject=subject, title="T")))
+
+
+def test_an_svg_of_a_plan_shows_both_rows_now_and_the_changes() -> None:
+    lines, made = planned(YEAR, HALF, schedule=TODAY)
+    picture = ET.fromstring(draw_plan_svg(lines, made, subject="contract 800", title="T"))
+    assert len(shapes(picture, "phase")) == 4
+    (mark,) = [path for path in picture.iter(f"{SVG}path") if path.get("class") == "now"]
+    (start, whole), *_ = shapes(picture, "line")
+    x = int(re.match(r"M(\d+) ", mark.attrib["d"])[1])  # type: ignore[index]
+    assert (x - start) / whole == pytest.approx(59 / 365, rel=0.01)
+    written = {text.text: text.get("class") for text in picture.iter(f"{SVG}text")}
+    assert written["~ price_A quantity 2 → 1, from 2025-06-01 to 2026-01-01"] == "changed"
+    assert written["+ 1 of price_B, from 2025-06-01 to 2026-01-01"] == "added"
+    assert written["Orderphase will update schedule sub_sched_1"] == "number"
+    assert {"today", "planned", "Plan: 1 to add, 1 to change, 0 to remove."} <= set(written)
+    described = picture.findtext(f"{SVG}desc") or ""
+    for words in (
+        "Now is 2025-03-01.",
+        "Today 2, from 2025-06-01 to 2026-01-01: A × 2.",
+        "Planned 2, ",
+        "+ 1 of price_B, from",
+    ):
+        assert words in described
+
+
+def test_of_two_rows_in_an_svg_the_one_is_named_whose_phases_are_too_narrow() -> None:
+    schedule = held(("2025-01-01", "2025-01-03", {"price_A": 2}), ("2025-01-03", "2026-01-01", {"price_A": 1}))
+    picture = ET.fromstring(draw_plan_svg(*planned(YEAR, schedule=schedule), subject="contract 800", title="T"))
+    assert "today 1  from 2025-01-01 to 2025-01-03: A × 2" in [text.text for text in picture.iter(f"{SVG}text")]
 
 
 @pytest.mark.parametrize("module", sorted(Path(timeline.__file__).parent.glob("*.py")), ids=lambda path: path.stem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from orderphase import cli, mapping
-from orderphase.cli import main
+from orderphase import mapping
+from orderphase.cli import consolidate, main
+from tests.cli.conftest import Command
 
 SNAPSHOT: dict[str, Any] = {
     "now": "2025-03-01T00:00:00Z",
@@ -71,17 +71,9 @@ DUPLICATE = with_lines({"Id": "802A"}, {"Id": "802B"})
 
 
 @pytest.fixture
-def run(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs the command on the bytes of standard input; answers exit code, standard output and standard error."""
-
-    def run(source: bytes | Any, *arguments: str) -> tuple[int, str, str]:
-        data = source if isinstance(source, bytes) else json.dumps(source, ensure_ascii=False).encode()
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        code = main(["consolidate", *arguments])
-        out, err = capsysbinary.readouterr()
-        return code, out.decode(), err.decode()
-
-    return run
+def run(command: Command) -> Command:
+    """`orderphase consolidate`."""
+    return lambda source, *arguments: command(source, "consolidate", *arguments)
 
 
 def test_a_snapshot_from_standard_input(run: Any) -> None:
@@ -154,13 +146,13 @@ def test_a_file_that_cannot_be_read(run: Any, tmp_path: Path) -> None:
 
 def test_the_mapping_beside_the_package_counts(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = mapping.read_mapping('[order_item]\nquantity = "Seats__c"')
-    monkeypatch.setattr(cli, "load_mapping", lambda: changed)
+    monkeypatch.setattr(consolidate, "load_mapping", lambda: changed)
     assert run(SNAPSHOT)[2] == "orderphase: orders[0].OrderItems[0].Seats__c: is missing\n"
     assert run(with_lines({"Seats__c": 4}))[0] == 0
 
 
 def test_a_bad_mapping_exits_with_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "load_mapping", lambda: mapping.read_mapping("[order"))
+    monkeypatch.setattr(consolidate, "load_mapping", lambda: mapping.read_mapping("[order"))
     code, out, err = run(SNAPSHOT)
     assert (code, out) == (2, "")
     assert err.startswith("orderphase: mapping.toml: is not TOML")

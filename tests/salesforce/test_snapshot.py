@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orderphase.domain.calendar import iso
+from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.catalogue import PriceBookEntry, Product
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.policies import Policies
 from orderphase.errors import DataError
-from orderphase.mapping import FieldMapping, OrderFields, OrderItemFields, PriceBookEntryFields, ProductFields
-from orderphase.salesforce.snapshot import Snapshot, read_orders, read_snapshot
+from orderphase.mapping import AccountFields, FieldMapping, OrderFields, OrderItemFields, PriceBookEntryFields, ProductFields
+from orderphase.salesforce.snapshot import Snapshot, read_orders, read_situated, read_snapshot
 
 MAPPING = FieldMapping()
 
@@ -528,3 +529,86 @@ def test_what_is_read_can_be_consolidated_and_printed(order_fields: dict[str, An
 def test_no_bytes_raise_anything_but_a_data_error(source: bytes) -> None:
     with pytest.raises(DataError):
         read_snapshot(source, MAPPING)
+
+
+# ---- what a plan needs beside it ------------------------------------------------------------------------------------------
+
+NOW = "2025-03-01T01:30:00.9+02:00"
+
+
+def situated_fault(**fields: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read_situated(snapshot(**({"now": NOW} | fields)), MAPPING)
+    return caught.value.message
+
+
+def test_a_snapshot_with_what_a_plan_needs() -> None:
+    source = {
+        "now": NOW,
+        "org_id": "00D",
+        "account": {"Id": "001A", "Stripe_Customer_Id__c": "cus_1"},
+        "schedule": {"id": "sub_sched_1"},
+        "cancellation": {"mode": "on_date", "date": "2025-09-30", "invoice_now": True, "prorate": True},
+    }
+    read = read_situated(snapshot(**source), MAPPING)
+    assert read.snapshot == read_snapshot(snapshot(**source), MAPPING)
+    assert read.now == datetime(2025, 2, 28, 23, 30, tzinfo=UTC)
+    assert (read.org_id, read.customer_id, read.schedule) == ("00D", "cus_1", {"id": "sub_sched_1"})
+    assert read.cancellation == CancellationRequest("on_date", date(2025, 9, 30), invoice_now=True, prorate=True)
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [
+        {},
+        dict.fromkeys(("org_id", "account", "schedule", "cancellation")),
+        {"org_id": " ", "account": {}},
+        {"account": {"Stripe_Customer_Id__c": ""}},
+    ],
+)
+def test_of_what_a_plan_needs_now_alone_must_be_there(absent: dict[str, Any]) -> None:
+    read = read_situated(snapshot(now=NOW, **absent), MAPPING)
+    assert (read.org_id, read.customer_id, read.schedule, read.cancellation) == (None, None, None, None)
+
+
+def test_a_cancellation_is_now_unless_it_says_otherwise() -> None:
+    for asked in ({}, {"mode": None, "date": None, "invoice_now": None, "prorate": None}):
+        assert read_situated(snapshot(now=NOW, cancellation=asked), MAPPING).cancellation == CancellationRequest()
+
+
+def test_the_customer_is_in_the_field_that_the_mapping_names() -> None:
+    mapping = FieldMapping(account=AccountFields(customer_id="Payer__c"))
+    source = snapshot(now=NOW, account={"Payer__c": "cus_2", "Stripe_Customer_Id__c": "cus_1"})
+    assert read_situated(source, mapping).customer_id == "cus_2"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"now": None}, "now: is not a date"),
+        ({"now": "2025-03-01"}, "now: is a date without a time"),
+        ({"account": "cus_1"}, "account: is not an object"),
+        ({"account": {"Stripe_Customer_Id__c": 1}}, "account: Stripe_Customer_Id__c is not text"),
+        ({"org_id": 1}, "org_id: "),
+        ({"org_id": "\ud800"}, "org_id: "),
+        ({"account": {"Stripe_Customer_Id__c": "\ud800"}}, "account: "),
+        ({"orders": [order(line(Stripe_Price_Id__c="\ud800"))]}, "orders[0].OrderItems[0].Stripe_Price_Id__c: "),
+        ({"cancellation": {"mode": "later"}}, "cancellation.mode: "),
+        ({"cancellation": {"mode": "on_date"}}, "cancellation.date: is given with the mode on_date, and only with it"),
+        ({"cancellation": {"date": "2025-09-30"}}, "cancellation.date: is given with the mode on_date, and only with it"),
+        ({"cancellation": {"mode": "on_date", "date": NOW}}, "cancellation.date: is a date and time"),
+        ({"cancellation": {"prorate": 1}}, "cancellation.prorate: "),
+        ({"cancellation": {"Prorate": True}}, "cancellation.Prorate: "),
+    ],
+)
+def test_what_a_plan_cannot_use_is_named(fields: dict[str, Any], said: str) -> None:
+    assert situated_fault(**fields).startswith(said)
+
+
+def test_every_fault_is_named_at_once() -> None:
+    told = situated_fault(account=1, cancellation=1, orders=[order(line(Quantity="many"))])
+    assert ("account: " in told, "cancellation: " in told, "orders[0].OrderItems[0].Quantity: " in told) == (True, True, True)
+
+
+def test_without_a_plan_what_it_needs_is_not_looked_at() -> None:
+    assert read_snapshot(snapshot(account=1, cancellation=1, schedule=1, org_id=1), MAPPING).contract_id is None

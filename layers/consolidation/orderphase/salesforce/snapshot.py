@@ -1,7 +1,8 @@
 """The snapshot: everything read from Salesforce about one contract at one moment, checked at the border and then immutable.
 
-Its JSON has the records as Salesforce's REST API shows them, lines nested in their orders; `orderphase consolidate` reads the
-same. Record fields that are not needed are ignored, absent ones are null; a value of the wrong kind is refused with its path.
+Its JSON has the records as Salesforce's REST API shows them, lines nested in their orders; `orderphase consolidate` and
+`orderphase plan` read the same. Record fields that are not needed are ignored, absent ones are null; a value of the wrong kind
+is refused with its path.
 """
 
 from __future__ import annotations
@@ -9,14 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from orderphase.domain.calendar import end_instant, instant
+from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.catalogue import PriceBookEntry, Product, Unit
 from orderphase.domain.lines import Order, OrderLine
 from orderphase.domain.policies import Policies
@@ -40,8 +52,42 @@ class Snapshot:
     now: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Situated:
+    """A snapshot with what a plan needs beside it. `now` is a UTC instant, in whole seconds.
+
+    schedule: the subscription schedule as Stripe shows it (decoded JSON, not checked), None where there is none. customer_id:
+    the Stripe customer that the account names.
+    """
+
+    snapshot: Snapshot
+    now: datetime
+    schedule: Any
+    cancellation: CancellationRequest | None
+    customer_id: str | None
+    org_id: str | None
+
+
 def read_snapshot(text: str | bytes, mapping: FieldMapping) -> Snapshot:
     """Read a snapshot from JSON. Raises `DataError` naming every malformed field."""
+    snapshot, _ = _read(text, _Head, mapping)
+    return snapshot
+
+
+def read_situated(text: str | bytes, mapping: FieldMapping) -> Situated:
+    """Read a snapshot from JSON with what a plan needs beside it. Raises `DataError` naming every malformed field."""
+    snapshot, head = _read(text, _PlanHead, mapping)
+    return Situated(
+        snapshot=snapshot,
+        now=head.now.astimezone(UTC).replace(microsecond=0),
+        schedule=head.schedule,
+        cancellation=head.cancellation.request() if head.cancellation else None,
+        customer_id=head.customer_id,
+        org_id=head.org_id,
+    )
+
+
+def _read[Head: _Head](text: str | bytes, model: type[Head], mapping: FieldMapping) -> tuple[Snapshot, Head]:
     try:
         source = json.loads(text, parse_float=_parse_number, parse_constant=_parse_number)
     except (ValueError, RecursionError) as problem:
@@ -50,7 +96,7 @@ def read_snapshot(text: str | bytes, mapping: FieldMapping) -> Snapshot:
         raise DataError("the snapshot: is not an object")
     faults: list[str] = []
     try:
-        head = _Head.model_validate(source)
+        head = model.model_validate(source, context=mapping)
     except ValidationError as problem:
         head = None
         faults.append(describe(problem))
@@ -60,7 +106,7 @@ def read_snapshot(text: str | bytes, mapping: FieldMapping) -> Snapshot:
     orders = reader.orders(records if isinstance(records, list) else [])
     if head is None or faults:
         raise DataError("; ".join(faults))
-    return Snapshot(head.contract.id if head.contract else None, orders, policies, head.now)
+    return Snapshot(head.contract.id if head.contract else None, orders, policies, head.now), head
 
 
 def read_orders(records: Sequence[Any], policies: Policies, mapping: FieldMapping) -> tuple[Order, ...]:
@@ -228,7 +274,7 @@ def _blank_is_absent(value: Any) -> Any:
 Moment = Annotated[date | datetime, BeforeValidator(_moment)]
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 Number = Annotated[Decimal, BeforeValidator(_not_a_truth_value), AfterValidator(_within_bounds)]
-OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
+OptionalText = Annotated[Text | None, BeforeValidator(_blank_is_absent)]
 
 
 class _Record(BaseModel):
@@ -254,7 +300,9 @@ class _PolicyChoices(BaseModel):
     proration_behavior: Literal["create_prorations", "none", "always_invoice"] | None = None
     billing_mode: Literal["flexible", "classic"] | None = None
     billing_cycle_anchor: Literal["automatic", "phase_start"] | None = None
-    backdating: Literal["from_now", "reject"] | None = None
+    backdating: Literal["from_now", "reject", "catch_up"] | None = None
+    on_schedule_ended: Literal["error", "recreate"] | None = None
+    on_drift: Literal["error", "repair"] | None = None
 
     def policies(self) -> Policies:
         return Policies(**self.model_dump(exclude_none=True))
@@ -267,6 +315,52 @@ class _Head(BaseModel):
     policies: Annotated[_PolicyChoices, BeforeValidator(lambda value: {} if value is None else value)] = _PolicyChoices()
     contract: _Contract | None = None
     orders: list[Any]
+
+
+class _Cancellation(BaseModel):
+    """What is asked for, as in the event `order.cancellation_requested`; a misspelt key is refused, as of a policy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["now", "at_period_end", "on_date"] | None = None
+    date: Annotated[Moment | None, Field(validate_default=True)] = None
+    invoice_now: StrictBool | None = None
+    prorate: StrictBool | None = None
+
+    @field_validator("date")
+    @classmethod
+    def _fits_the_mode(cls, value: Moment | None, info: ValidationInfo) -> Moment | None:
+        if isinstance(value, datetime):
+            raise ValueError("is a date and time; write 2025-01-31")  # noqa: TRY004 (as above)
+        if "mode" in info.data and (info.data["mode"] == "on_date") != (value is not None):
+            raise ValueError("is given with the mode on_date, and only with it")
+        return value
+
+    def request(self) -> CancellationRequest:
+        return CancellationRequest(**self.model_dump(exclude_none=True))
+
+
+def _customer_of(account: Any, info: ValidationInfo) -> Any:
+    """The customer's id, in the field of the Account that the mapping names."""
+    if account is None:
+        return None
+    if not isinstance(account, dict):
+        raise ValueError("is not an object")  # noqa: TRY004 (as above)
+    name = cast("FieldMapping", info.context).account.customer_id
+    value = _blank_is_absent(account.get(name))
+    if not isinstance(value, str | None):
+        raise ValueError(f"{name} is not text")  # noqa: TRY004 (as above)
+    return value
+
+
+class _PlanHead(_Head):
+    """What is read besides by `orderphase plan`."""
+
+    now: Timestamp
+    schedule: Any = None
+    cancellation: _Cancellation | None = None
+    customer_id: Annotated[Text | None, BeforeValidator(_customer_of)] = Field(None, alias="account")
+    org_id: OptionalText = None
 
 
 class _OrderRecord(_Record):

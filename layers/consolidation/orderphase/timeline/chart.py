@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, period
+from orderphase.domain.findings import Finding
 from orderphase.domain.lines import Discount, Order
 from orderphase.domain.money import plain
-from orderphase.domain.phases import Consolidation, Phase, PhaseItem, discount_text
+from orderphase.domain.phases import Consolidation, Phase, discount_text
+from orderphase.domain.planning import Plan
+from orderphase.domain.schedules import DEFAULT_COLLECTION, HeldPhase, HeldSchedule, Place, held_spans
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -77,21 +80,38 @@ def _spread(moments: Sequence[datetime], room: int, least: int) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A phase as a timeline shows it: when, and in words what is billed. `end` None = open."""
+
+    start: datetime
+    end: datetime | None
+    items: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A row of phases. `kind`: what one of them is called."""
+
+    name: str
+    kind: str
+    stretches: Sequence[Stretch]
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
-    """The content of one timeline, in words. Dates are shown in `zone`."""
+    """The content of one timeline, in words. Dates are shown in `zone`; `now` has a mark, where it is given."""
 
     lines: Sequence[TimelineLine]
-    consolidated: Consolidation
+    tracks: Sequence[Track]
+    findings: Sequence[Finding]
     zone: ZoneInfo
+    now: datetime | None = None
+    ending: str = ""
 
     def scale(self, *, extent: int, least: int) -> Scale:
         """The axis for everything that has a place in time."""
-        intervals = [
-            *((line.start, line.end) for line in self.lines),
-            *((phase.start, phase.end) for phase in self.consolidated.phases),
-            *((one.start, one.end) for one in self.consolidated.findings if one.start is not None),
-        ]
-        moments = [moment for interval in intervals for moment in interval if moment is not None]
+        intervals = self._intervals()
+        moments = [*self._moments(intervals), *([self.now] if self.now else [])]
         return Scale(moments, extent=extent, least=least, open_ended=any(end is None for _, end in intervals))
 
     def line_label(self, line: TimelineLine) -> str:
@@ -99,21 +119,6 @@ class Chart:
         several = len({line.order for line in self.lines}) > 1
         label = f"{line.name} {_TIMES} {plain(line.quantity)}"
         return printable(f"{line.order} {label}" if several else label)
-
-    def items(self, phase: Phase) -> list[str]:
-        """What is billed during a phase: its items, then its settings."""
-        parts = [self._item(item) for item in phase.items]
-        settings = phase.settings
-        if settings.discount is not None:
-            parts.append(f"all {self._off(settings.discount)}")
-        if settings.collection_method is not None:
-            due = f", due in {settings.days_until_due} days" if settings.days_until_due is not None else ""
-            parts.append(f"{settings.collection_method}{due}")
-        return [printable(part) for part in parts]
-
-    def phases(self) -> list[tuple[Phase, str, list[str]]]:
-        """Every phase: itself, when, and what is billed."""
-        return [(phase, self.period(phase.start, phase.end), self.items(phase)) for phase in self.consolidated.phases]
 
     def period(self, start: datetime, end: datetime | None) -> str:
         """An interval for a person."""
@@ -123,29 +128,122 @@ class Chart:
         """An instant for a person."""
         return day(moment, self.zone)
 
-    def ending(self) -> str:
-        """What happens after the last phase; nothing where there is no phase."""
-        if not self.consolidated.phases:
-            return ""
-        end = self.consolidated.phases[-1].end
-        if end is None:
-            return "The subscription goes on until it is ended."
-        return f"The subscription ends on {self.day(end)}."
-
     def ticks(self, scale: Scale) -> list[tuple[int, str]]:
         """Positions with dates, the most telling first: both ends, then the phases', then all others."""
-        bounds = [bound for phase in self.consolidated.phases for bound in (phase.start, phase.end) if bound is not None]
-        ranked = dict.fromkeys([*scale.moments[:1], *scale.moments[-1:], *bounds, *scale.moments])
+        moments = sorted(set(self._moments(self._intervals())))
+        stretches = [stretch for track in self.tracks for stretch in track.stretches]
+        bounds = [bound for one in stretches for bound in (one.start, one.end) if bound is not None]
+        ranked = dict.fromkeys([*moments[:1], *moments[-1:], *bounds, *moments])
         return [(scale.at(moment), self.day(moment)) for moment in ranked]
 
-    def _item(self, item: PhaseItem) -> str:
-        names = {line.id: line.name for line in self.lines}
-        known = list(dict.fromkeys(names[line] for line in item.lines if line in names))
-        text = f"{' / '.join(known) or item.price} {_TIMES} {item.quantity}"
-        return f"{text}, {self._off(item.discount)}" if item.discount else text
+    def _intervals(self) -> list[tuple[datetime, datetime | None]]:
+        return [
+            *((line.start, line.end) for line in self.lines),
+            *((one.start, one.end) for track in self.tracks for one in track.stretches),
+            *((one.start, one.end) for one in self.findings if one.start is not None),
+        ]
 
-    def _off(self, discount: Discount) -> str:
-        return f"{discount_text(discount.percent_off, discount.amount_off, self.consolidated.currency)} off"
+    @staticmethod
+    def _moments(intervals: Iterable[tuple[datetime, datetime | None]]) -> list[datetime]:
+        return [moment for interval in intervals for moment in interval if moment is not None]
+
+
+def consolidation_chart(lines: Sequence[TimelineLine], consolidated: Consolidation, zone: ZoneInfo) -> Chart:
+    """Order lines above the phases that they become."""
+    phases = _wanted(consolidated.phases, lines, consolidated.currency)
+    tracks = [Track("phases", "phase", phases)] if phases else []
+    return Chart(lines, tracks, consolidated.findings, zone, ending=_ending(consolidated.phases, zone))
+
+
+def plan_chart(lines: Sequence[TimelineLine], plan: Plan) -> Chart:
+    """Order lines above the phases that Stripe holds today, and those that are wanted."""
+    situation = plan.situation
+    tracks = []
+    if situation.schedule is not None:
+        tracks.append(Track("today", "today", _held(situation.schedule, _names_of_prices(plan.wanted, lines), plan.currency)))
+    if plan.wanted:
+        tracks.append(Track("planned", "planned", _wanted(plan.wanted, lines, plan.currency)))
+    return Chart(lines, tracks, plan.findings, situation.zone, situation.now, _ending(plan.wanted, situation.zone))
+
+
+def _ending(phases: Sequence[Phase], zone: ZoneInfo) -> str:
+    """What happens after the last phase; nothing where there is no phase."""
+    if not phases:
+        return ""
+    end = phases[-1].end
+    if end is None:
+        return "The subscription goes on until it is ended."
+    return f"The subscription ends on {day(end, zone)}."
+
+
+def _wanted(phases: Iterable[Phase], lines: Iterable[TimelineLine], currency: str | None) -> list[Stretch]:
+    names = {line.id: line.name for line in lines}
+    return [Stretch(one.start, one.end, _words(_wanted_words(one, names, currency))) for one in phases]
+
+
+def _wanted_words(phase: Phase, names: Mapping[str, str], currency: str | None) -> Iterator[str]:
+    """What is billed during a phase: its items, then its settings."""
+    for item in phase.items:
+        known = list(dict.fromkeys(names[line] for line in item.lines if line in names))
+        yield _item(" / ".join(known) or item.price, item.quantity, _off(item.discount, currency))
+    settings = phase.settings
+    yield from _settings(_off(settings.discount, currency), settings.collection_method, settings.days_until_due)
+
+
+def _names_of_prices(phases: Iterable[Phase], lines: Iterable[TimelineLine]) -> dict[str, str]:
+    """What the lines of each price are called; the names of a price's lines are told together."""
+    names = {line.id: line.name for line in lines}
+    known: dict[str, dict[str, None]] = {}
+    for item in (item for phase in phases for item in phase.items):
+        known.setdefault(item.price, {}).update(dict.fromkeys(names[line] for line in item.lines if line in names))
+    return {price: " / ".join(found) for price, found in known.items() if found}
+
+
+def _held(schedule: HeldSchedule, names: Mapping[str, str], currency: str) -> list[Stretch]:
+    """The phases of a schedule, up to where it was ended. After the last one, a subscription that is let go goes on."""
+    over = None if schedule.live else schedule.ended_at
+    stretches = [
+        Stretch(one.start, one.end if over is None else min(one.end, over), _words(_held_words(schedule, one, names, currency)))
+        for one in schedule.phases
+        if over is None or one.start < over
+    ]
+    goes_on = schedule.end_behavior == "release" if schedule.live else schedule.subscription_lives
+    return [*stretches[:-1], replace(stretches[-1], end=None)] if goes_on and stretches else stretches
+
+
+def _held_words(schedule: HeldSchedule, phase: HeldPhase, names: Mapping[str, str], currency: str) -> Iterator[str]:
+    for price, quantity in phase.quantities.items():
+        yield _item(names.get(price, price), quantity, _held_off(phase, price, currency))
+    content = held_spans(schedule, [phase])[0].content
+    stated = content.collection_method if content.collection_method != DEFAULT_COLLECTION else None
+    yield from _settings(_held_off(phase, None, currency), stated, content.days_until_due)
+
+
+def _item(name: str, quantity: int | None, off: str) -> str:
+    """An item; Stripe counts the usage of one without a quantity."""
+    text = f"{name} {_TIMES} {'usage' if quantity is None else quantity}"
+    return f"{text}, {off}" if off else text
+
+
+def _settings(off: str, collection_method: str | None, days_until_due: int | None) -> Iterator[str]:
+    if off:
+        yield f"all {off}"
+    if collection_method is not None:
+        yield f"{collection_method}, due in {days_until_due} days" if days_until_due is not None else collection_method
+
+
+def _off(discount: Discount | None, currency: str | None) -> str:
+    return f"{discount_text(discount.percent_off, discount.amount_off, currency)} off" if discount else ""
+
+
+def _held_off(phase: HeldPhase, place: Place, currency: str) -> str:
+    """The discounts at a place; one whose value is not known by its id."""
+    discounts = phase.discounts_at(place)
+    return " and ".join(_off(one.value, currency) or f"{one.coupon or one.id}" for one in discounts)
+
+
+def _words(parts: Iterable[str]) -> list[str]:
+    return [printable(part) for part in parts]
 
 
 def place_labels(ticks: Iterable[tuple[int, str]], *, extent: int, unit: int, rows: int) -> list[list[tuple[int, str]]]:

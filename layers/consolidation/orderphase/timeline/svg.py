@@ -7,8 +7,21 @@ from datetime import datetime
 from html import escape
 from zoneinfo import ZoneInfo
 
+from orderphase.domain.differences import Sign
 from orderphase.domain.phases import Consolidation
-from orderphase.timeline.chart import Chart, TimelineLine, columns, cut, place_labels, printable
+from orderphase.domain.planning import Plan
+from orderphase.timeline.changes import foot, head, plan_changes
+from orderphase.timeline.chart import (
+    Chart,
+    TimelineLine,
+    Track,
+    columns,
+    consolidation_chart,
+    cut,
+    place_labels,
+    plan_chart,
+    printable,
+)
 
 WIDTH = 960
 _MARGIN, _RIGHT, _PAD = 200, 24, 20
@@ -17,7 +30,10 @@ _COLUMN = 7  # roughly the width of a character
 _LINE_HEIGHT = 18
 _LEAST = 14
 _DATE_ROWS = 2
+_GAP = 8  # between two rows of phases
 _ITEMS = 6  # so many items are written into a phase
+
+_KINDS: dict[Sign, str] = {"+": "added", "~": "changed", "-": "removed"}
 
 _UTC = ZoneInfo("UTC")
 
@@ -35,6 +51,13 @@ _STYLE = """
 .orderphase-timeline .warning{fill:var(--warning);stroke:var(--warning)}
 """.strip()
 
+_PLAN_STYLE = """
+.orderphase-timeline .now{stroke:var(--error);stroke-width:2}
+.orderphase-timeline .added{fill:#15803d}.orderphase-timeline .changed{fill:var(--warning)}
+.orderphase-timeline .removed{fill:var(--error)}
+@media (prefers-color-scheme:dark){.orderphase-timeline .added{fill:#4ade80}}
+""".rstrip()
+
 
 def draw_svg(lines: Sequence[TimelineLine], consolidated: Consolidation, *, title: str, zone: ZoneInfo = _UTC) -> str:
     """Draw order lines as bars, findings below them, then the phases and the dates, 960 units wide.
@@ -42,7 +65,19 @@ def draw_svg(lines: Sequence[TimelineLine], consolidated: Consolidation, *, titl
     The description holds everything that is drawn, in words. Its classes are below `orderphase-timeline`, so several
     timelines, and other things, get along on one page.
     """
-    return _Drawing(Chart(lines, consolidated, zone)).render(title)
+    return _Drawing(consolidation_chart(lines, consolidated, zone)).render(title)
+
+
+def draw_plan_svg(lines: Sequence[TimelineLine], plan: Plan, *, subject: str, title: str) -> str:
+    """Draw the phases that Stripe holds today beside those that are wanted, now, and below them what the plan changes.
+
+    subject: whom a new schedule is for, as in `contract 800…`. Otherwise as `draw_svg`.
+    """
+    chart, changes = plan_chart(lines, plan), plan_changes(plan)
+    told = [(f"{one.sign} {one.what}, {chart.period(one.start, one.end)}", _KINDS[one.sign]) for one in changes]
+    return _Drawing(chart).render(
+        title, [(head(plan, subject), "number"), *told, *((text, "") for text in foot(plan, changes))]
+    )
 
 
 class _Drawing:
@@ -54,25 +89,38 @@ class _Drawing:
         self.parts: list[str] = []
         self.y = _PAD
 
-    def render(self, title: str) -> str:
+    def render(self, title: str, below: Sequence[tuple[str, str]] = ()) -> str:
+        """The picture. `below`: rows of text and their class, which follow the dates."""
+        now = self.chart.now
+        mark = self._label_of_now(now) if now else None
         self._rows()
         rules_end = self.y
-        too_narrow = self._phases()
+        too_narrow = [text for track in self.chart.tracks for text in self._track(track)]
+        bars_end = self.y
         self._dates()
-        for text in too_narrow:
-            self._text(_MARGIN, self.y + 13, text)
+        for text, kind in [*((text, "") for text in too_narrow), *below]:
+            self._text(_MARGIN, self.y + 13, text, kind)
             self.y += _LINE_HEIGHT
         height = self.y + _PAD
-        places = sorted({self.scale.at(moment) for moment in self.scale.moments})
+        places = sorted({x for x, _ in self.chart.ticks(self.scale)})
         head = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="orderphase-timeline" viewBox="0 0 {WIDTH} {height}" role="img">',
             f"<title>{_escaped(title)}</title>",
-            f"<desc>{_escaped(' '.join(_words(self.chart)))}</desc>",
-            f"<style>{_STYLE}</style>",
+            f"<desc>{_escaped(' '.join([*_words(self.chart), *(text for text, _ in below)]))}</desc>",
+            f"<style>{_STYLE if self.chart.now is None else _STYLE + _PLAN_STYLE}</style>",
             f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
             *(f'<path class="rule" d="M{_MARGIN + x} {_PAD - 8}V{rules_end}"/>' for x in places),
         ]
-        return "\n".join([*head, *self.parts, "</svg>\n"])
+        over = [] if mark is None else [f'<path class="now" d="M{mark} {_PAD - 8}V{bars_end}"/>']
+        return "\n".join([*head, *self.parts, *over, "</svg>\n"])
+
+    def _label_of_now(self, now: datetime) -> int:
+        """Write the date of now on the side of its mark where there is room; answers where the mark is."""
+        label, x = f"now, {self.chart.day(now)}", self.scale.at(now)
+        width = columns(label) * _COLUMN
+        self._text(_MARGIN + (x + 6 if x + 6 + width <= self.scale.extent else x - 6 - width), self.y + 5, label, "date")
+        self.y += _LINE_HEIGHT
+        return _MARGIN + x
 
     def _rows(self) -> None:
         chart = self.chart
@@ -81,7 +129,7 @@ class _Drawing:
         for line in chart.lines:
             label = chart.line_label(line)
             self._row(label, self._bar(line.start, line.end, "line"), f"{label}, {chart.period(line.start, line.end)}")
-        for number, one in enumerate(chart.consolidated.findings, 1):
+        for number, one in enumerate(chart.findings, 1):
             if one.start is not None:
                 bar = self._bar(one.start, one.end, one.severity)
                 self._row(f"finding {number}", bar, printable(f"{one.code}: {one.message}"))
@@ -101,31 +149,31 @@ class _Drawing:
             return f'<path class="{kind}" d="M{first} {y}l5 {_BAR // 2}l-5 {_BAR // 2}l-5 -{_BAR // 2}Z"/>'
         return f'<rect class="{kind}" x="{first}" y="{y}" width="{last - first}" height="{_BAR}" rx="3"/>'
 
-    def _phases(self) -> list[str]:
-        """Draw the phases; answers in words those that are too narrow for their content."""
+    def _track(self, track: Track) -> list[str]:
+        """Draw a row of phases; answers in words those that are too narrow for their content."""
+        at, period = self.scale.at, self.chart.period
         entries = [
-            (_MARGIN + self.scale.at(phase.start), _MARGIN + self.scale.at(phase.end), phase.end is None, when, items)
-            for phase, when, items in self.chart.phases()
+            (_MARGIN + at(one.start), _MARGIN + at(one.end), one.end is None, period(one.start, one.end), one.items)
+            for one in track.stretches
         ]
-        if not entries:
-            return []
         fitting = [_fits(last - first, items) for first, last, _, _, items in entries]
         tallest = max([len(items) for (*_, items), fits in zip(entries, fitting, strict=True) if fits], default=0)
         height = _LINE_HEIGHT * (tallest + 1) + 8
-        self._text(_PAD, self.y + 17, "phases")
+        self._text(_PAD, self.y + 17, track.name)
         too_narrow = []
+        which = "" if len(self.chart.tracks) == 1 else f"{track.name} "
         for number, ((first, last, is_open, when, items), fits) in enumerate(zip(entries, fitting, strict=True), 1):
             words = f"{when}: {'; '.join(items)}"
             box = _box(first, last, self.y, height, is_open=is_open)
-            self.parts.append(f"<g><title>{_escaped(f'Phase {number}, {words}')}</title>{box}</g>")
+            self.parts.append(f"<g><title>{_escaped(f'{track.kind.capitalize()} {number}, {words}')}</title>{box}</g>")
             if fits:
                 self._text(first + 8, self.y + 17, f"Phase {number}", "number")
                 for row, item in enumerate(items, 1):
                     self._text(first + 8, self.y + 17 + row * _LINE_HEIGHT, item)
             else:
                 self._text(first + 3, self.y + 17, str(number), "number")
-                too_narrow.append(f"{number}  {words}")
-        self.y += height
+                too_narrow.append(f"{which}{number}  {words}")
+        self.y += height + (_GAP if track is not self.chart.tracks[-1] else 0)
         return too_narrow
 
     def _dates(self) -> None:
@@ -156,10 +204,14 @@ def _words(chart: Chart) -> Iterator[str]:
         yield "No order lines."
     for line in chart.lines:
         yield f"Order line {chart.line_label(line)}, {chart.period(line.start, line.end)}."
-    for number, (_, when, items) in enumerate(chart.phases(), 1):
-        yield f"Phase {number}, {when}: {'; '.join(items)}."
-    yield chart.ending()
-    for number, one in enumerate(chart.consolidated.findings, 1):
+    if chart.now is not None:
+        yield f"Now is {chart.day(chart.now)}."
+    for track in chart.tracks:
+        for number, stretch in enumerate(track.stretches, 1):
+            when = chart.period(stretch.start, stretch.end)
+            yield f"{track.kind.capitalize()} {number}, {when}: {'; '.join(stretch.items)}."
+    yield chart.ending
+    for number, one in enumerate(chart.findings, 1):
         yield printable(f"Finding {number}, {one.severity}, {one.code}: {one.message} To do: {one.remedy}")
 
 

@@ -1,0 +1,63 @@
+"""The command line: `orderphase consolidate`, `orderphase plan` and `orderphase preview`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from orderphase.cli import consolidate, plan
+from orderphase.cli.streams import UNUSABLE, write_error
+from orderphase.errors import OrderphaseError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Answers 0; 1 where a finding is an error; 2, with a message on stderr, where the input is unusable."""
+    parser = argparse.ArgumentParser(
+        prog="orderphase", description="Salesforce Orders become Stripe subscription schedules, and both sides stay in step."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "consolidate",
+        help="turn a snapshot (JSON) into phases and findings (JSON)",
+        description="Reads a snapshot of one contract, as JSON, and prints the phases and findings that it becomes, as JSON. "
+        "Nothing is sent anywhere. Exit code 0; 1 when a finding is an error; 2 when the input is not a snapshot.",
+    )
+    command.add_argument("file", nargs="?", default="-", metavar="FILE", help="the snapshot; standard input by default")
+    command.set_defaults(run=consolidate.run)
+    command = commands.add_parser(
+        "plan",
+        help="turn a snapshot and the schedule that there is (JSON) into the exact request to Stripe (JSON)",
+        description=plan.DESCRIPTION,
+        epilog=plan.INPUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", nargs="?", default="-", metavar="FILE", help="the snapshot; standard input by default")
+    command.set_defaults(run=plan.run)
+    command = commands.add_parser(
+        "preview",
+        help="show what would happen to an order's contract, read from the live systems",
+        description="Reads an order's contract from Salesforce and its schedule from Stripe, and shows what the order "
+        "activation would do now: a timeline, what changes, every finding, what is created first, the invoices to come and "
+        "the exact request. Nothing is written. Exit code 0; 1 when a finding is an error; 2 when the order does not exist, "
+        "nothing says where to look, or a system cannot be reached.",
+        epilog="Where it looks: the function of --stack NAME; else the ORDERPHASE_ variables of that function, where all of "
+        "them are set here; else the function of the stack that ORDERPHASE_STACK names; else the local stack that runs in "
+        "this folder.",
+    )
+    command.add_argument("order_id", metavar="ORDER_ID", help="the Salesforce id of the order")
+    command.add_argument("--stack", metavar="NAME", help="the deployed CloudFormation stack that would do it")
+    command.add_argument("--svg", metavar="FILE", help="also draw the timeline, into FILE")
+    command.add_argument("--json", action="store_true", help="print everything as JSON, amounts in major units")
+    command.set_defaults(run=_preview)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (OrderphaseError, OSError) as problem:
+        write_error(str(problem))
+        return UNUSABLE
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from orderphase.cli.preview import run  # noqa: PLC0415 (the SDKs of three systems; the offline commands need none of them)
+
+    return run(options)

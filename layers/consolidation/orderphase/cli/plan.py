@@ -1,0 +1,147 @@
+"""`orderphase plan`: a snapshot and the schedule that there is become the exact request to Stripe. Pure and offline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from orderphase.cli.streams import exit_code, read_input, write_json
+from orderphase.domain.backdating import sold_prices
+from orderphase.domain.cancellation import CancellationRequest, cancellation_findings, end_of
+from orderphase.domain.catalogue import PriceBookEntry
+from orderphase.domain.consolidation import consolidate
+from orderphase.domain.findings import Finding, finding, in_order
+from orderphase.domain.lines import Order
+from orderphase.domain.phases import Consolidation
+from orderphase.domain.planning import Plan, Situation, plan
+from orderphase.domain.requests import identity
+from orderphase.domain.schedules import HeldSchedule
+from orderphase.domain.sequence import Draft, in_sequence
+from orderphase.errors import DataError
+from orderphase.mapping import load_mapping
+from orderphase.salesforce.snapshot import Situated, Snapshot, read_situated
+from orderphase.stripe.schedules import read_schedule
+
+DESCRIPTION = """\
+Reads a snapshot of one contract and the subscription schedule that Stripe holds for it, as JSON, and prints what is to be
+done: {"action", "params", "phases", "findings"}. `params` is the exact request; `action` is create, update, cancel or
+nothing. Nothing is sent anywhere. Exit code 0; 1 when a finding is an error; 2 when the input cannot be used."""
+
+INPUT = """\
+beside what `orderphase consolidate` reads, the snapshot has:
+  "now"           when it is done, e.g. "2025-03-01T00:00:00Z"; required
+  "schedule"      Stripe's subscription schedule object, expanded or not; null or absent where there is none
+  "cancellation"  {"mode": "now" | "at_period_end" | "on_date", "date", "invoice_now", "prorate"}, where one is asked for
+  "account"       the Account with the id of its Stripe customer, whom a new schedule bills
+  "org_id"        the org's id, for the metadata
+
+Orders without ActivatedDate beside others that have one are drafts: they are not billed. What the request names that does not
+exist yet stands there under its Salesforce id; a customer that does not exist yet is left out."""
+
+_CURRENCY = "USD"
+"""Where neither orders, nor schedule, nor price book state one."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; answers its exit code."""
+    made, params = plan_situated(read_situated(read_input(options.file), load_mapping()))
+    write_json(made.as_dict(params))
+    return exit_code(made.findings)
+
+
+def plan_situated(given: Situated) -> tuple[Plan, dict[str, Any]]:
+    """The plan, and the parameters of its request. Raises `DataError` where the input cannot be used."""
+    snapshot = given.snapshot
+    contract_id = _contract_id(snapshot)
+    schedule = None if given.schedule is None else read_schedule(given.schedule)
+    orders = [order for order in snapshot.orders if order.activated] or snapshot.orders
+    made = _plan(given, orders, schedule)
+    customer = schedule.customer if schedule else given.customer_id
+    if missing := [*_missing(made, orders, customer)]:
+        made = replace(made, findings=in_order([*made.findings, _created_first(missing)]))
+    oldest = min(orders, key=lambda order: order.age, default=None)
+    params = made.params(
+        customer=customer,
+        coupons=made.coupons(f"{given.org_id or ''}:{contract_id}:1"),
+        metadata={
+            **({"salesforce_order_id": oldest.id} if oldest else {}),
+            **identity(contract_id, has_contract=snapshot.contract_id is not None, org_id=given.org_id),
+        },
+        products={price: entry.product.product_id or entry.product.id for price, entry in _entries(orders).items()},
+    )
+    return made, params
+
+
+def _contract_id(snapshot: Snapshot) -> str:
+    """What identifies the contract: an order that has none is a contract of one."""
+    if snapshot.contract_id is not None:
+        return snapshot.contract_id
+    if len(snapshot.orders) != 1:
+        raise DataError("contract: is missing; without a contract there is exactly one order")
+    return snapshot.orders[0].id
+
+
+def _plan(given: Situated, orders: Sequence[Order], schedule: HeldSchedule | None) -> Plan:
+    policies = given.snapshot.policies
+    drafts = [_draft(order) for order in given.snapshot.orders if order not in orders]
+    billed = {order.id for order in orders if schedule and any(line.id in schedule.line_prices for line in order.lines)}
+    consolidated = in_sequence(
+        consolidate(orders, policies),
+        orders,
+        drafts,
+        ZoneInfo(policies.time_zone),
+        today=given.now.astimezone(ZoneInfo(policies.time_zone)).date(),
+        billed=billed if schedule else None,
+        comparing=policies.quantity_conflict != "sum",
+    )
+    situation = Situation(given.now, policies, _currency(orders), schedule, prices=sold_prices(orders))
+    if given.cancellation is None:
+        return plan(consolidated, situation)
+    return _plan_end(consolidated, situation, given.cancellation)
+
+
+def _plan_end(consolidated: Consolidation, situation: Situation, request: CancellationRequest) -> Plan:
+    """The plan for a contract that is to end."""
+    now, policies, schedule = situation.now, situation.policies, situation.schedule
+    ends_at = end_of(request, schedule, now=now, policies=policies)
+    situation = replace(situation, ends_at=ends_at, cancellation=request, ending=True)
+    if found := [*cancellation_findings(request, ends_at, consolidated.phases, schedule, now=now, policies=policies)]:
+        currency = consolidated.currency or situation.currency
+        return Plan("nothing", situation, in_order([*consolidated.findings, *found]), currency)
+    return plan(consolidated, situation)
+
+
+def _draft(order: Order) -> Draft:
+    return Draft(order.id, order.number, order.effective, tuple([line.id for line in order.lines]))
+
+
+def _currency(orders: Sequence[Order]) -> str:
+    """The currency of the price book that the lines were sold from."""
+    entries = (line.entry for order in orders for line in order.lines)
+    return next((entry.currency for entry in entries if entry and entry.currency), _CURRENCY)
+
+
+def _entries(orders: Sequence[Order]) -> dict[str, PriceBookEntry]:
+    """The price book entry of each price that comes from one."""
+    lines = (line for order in orders for line in order.lines)
+    return {line.price: line.entry for line in lines if line.entry and line.price and not line.price_id}
+
+
+def _missing(made: Plan, orders: Sequence[Order], customer: str | None) -> Iterator[str]:
+    """What the request needs and is known under its Salesforce id alone."""
+    if made.action == "create" and made.attach is None and customer is None:
+        yield "the customer"
+    entries = _entries(orders)
+    for price in dict.fromkeys(item.price for phase in made.phases for item in phase.items):
+        if price in entries and entries[price].id == price:
+            yield f"the price of price book entry {price} ({entries[price].product.name})"
+    products = (entries[item.price].product for item in made.caught_up)
+    for product in dict.fromkeys(product for product in products if product.product_id is None):
+        yield f"the product {product.id} ({product.name})"
+
+
+def _created_first(missing: Sequence[str]) -> Finding:
+    return finding("created_first", f"The request needs {', '.join(missing)}; the flow finds or creates this first.")
