@@ -14,7 +14,7 @@ from types import FrameType
 
 from orderphase.salesforce.client import API_VERSION
 from sandbox.demo.org import Org
-from sandbox.demo.shop import Shop, line
+from sandbox.demo.shop import Draft, Shop, line
 from sandbox.processes import StackError
 from sandbox.show import VIEWS, show
 from sandbox.stack import LocalStack
@@ -79,13 +79,15 @@ def guide(stack: LocalStack) -> str:
     client = f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}, secret {salesforce['SALESFORCE_CLIENT_SECRET']}"
     order, activation = "801000000000001AAA", ""
     if stack.salesforce is not None:
-        order = _draft(salesforce)
+        draft = _draft(salesforce)
+        order = draft.order_id
         activation = ACTIVATION.format(
             salesforce=salesforce["SALESFORCE_LOGIN_URL"],
             client=salesforce["SALESFORCE_CLIENT_ID"],
             client_secret=salesforce["SALESFORCE_CLIENT_SECRET"],
             version=API_VERSION,
             order=order,
+            line=draft.line_ids[0],
             stripe=stripe["STRIPE_API_BASE"],
             key=stripe["STRIPE_API_KEY"],
         )
@@ -103,11 +105,11 @@ def guide(stack: LocalStack) -> str:
     )
 
 
-def _draft(salesforce: Mapping[str, str]) -> str:
-    """An order that waits for its activation; answers its id."""
+def _draft(salesforce: Mapping[str, str]) -> Draft:
+    """An order that waits for its activation."""
     with closing(Org(salesforce)) as org:
         shop = Shop(org, datetime.now(UTC).date())
-        return shop.draft(line("Platform", "1", (0, 12)), line("Analytics", "10", (5, 12))).order_id
+        return shop.draft(line("Platform", "1", (0, 12)), line("Analytics", "10", (5, 12)))
 
 
 def _port(text: str) -> int:
@@ -118,6 +120,10 @@ def _port(text: str) -> int:
 
 
 ACTIVATION = """
+See what the order that waits in the org would do:
+
+  .venv/bin/orderphase preview {order}
+
 Activate the order that waits in the org (paste it); the org tells the gateway by itself:
 
   token=$(curl -s {salesforce}/services/oauth2/token -d grant_type=client_credentials -d client_id={client} \\
@@ -129,6 +135,11 @@ A few seconds later, what Stripe and the order say:
 
   curl -s {stripe}/v1/subscription_schedules -u {key}:
   curl -s {salesforce}/services/data/v{version}/sobjects/Order/{order} -H "Authorization: Bearer $token"
+
+Change the quantity of its first line; the org tells that as well, and the schedule follows:
+
+  curl -s -X PATCH {salesforce}/services/data/v{version}/sobjects/OrderItem/{line} -H "Authorization: Bearer $token" \\
+    -H 'Content-Type: application/json' -d '{{"Quantity": 3}}'
 """
 
 GUIDE = """
@@ -139,10 +150,12 @@ Orderphase runs at  {url}
   AWS               {aws}   (AWS_CA_BUNDLE={bundle})
   logs              {logs}
 {activation}
-Send a signed event about it yourself (paste it); activated already, nothing changes; not yet, it is skipped:
+Send a signed event about it yourself (paste it); activated already, nothing changes; not yet, it is skipped. The other kind
+ends its contract at once, and for good:
 
-  body='{{"id": "evt-'$(date +%s)'", "type": "order.activated", "org_id": "00D000000000001EAA",
-    "record_id": "{order}", "occurred_at": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'", "data": {{}}}}'
+  kind=order.activated data='{{}}'      # kind=order.cancellation_requested data='{{"mode": "now"}}'
+  body='{{"id": "evt-'$(date +%s)'", "type": "'$kind'", "org_id": "00D000000000001EAA",
+    "record_id": "{order}", "occurred_at": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'", "data": '$data'}}'
   t=$(date +%s)
   v1=$(printf '%s.%s' "$t" "$body" | openssl dgst -sha256 -hmac {quoted} -r | cut -d' ' -f1)
   curl -si {url}/salesforce/events -H "X-Orderphase-Signature: t=$t,v1=$v1" -H 'Content-Type: application/json' \\

@@ -16,29 +16,39 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from functions.salesforce_webhook.app import SWITCHES
 from orderphase import mapping, settings
+from orderphase.cli.plan import plan_situated
 from orderphase.domain.consolidation import consolidate
+from orderphase.domain.findings import REMEDIES, finding
+from orderphase.domain.planning import ENDS_AT, GENERATION
 from orderphase.domain.policies import Policies
-from orderphase.ingress.events import parse
+from orderphase.ingress.events import CancellationData, EventData, OrderItemData, parse
 from orderphase.ingress.signature import verify
 from orderphase.mapping import FieldMapping, load_mapping, read_mapping
-from orderphase.salesforce.snapshot import read_snapshot
-from orderphase.timeline import draw_svg, timeline_lines
-from sandbox import vendors
-from sandbox.build import ROOT
+from orderphase.salesforce.snapshot import read_situated, read_snapshot
+from orderphase.timeline import draw_plan, draw_svg, timeline_lines
+from sandbox import build, vendors
+from sandbox.build import FLOWS, ROOT
 from tests.template.cloudformation import load
 
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
+FINDINGS = ROOT / "docs" / "findings.md"
+COMMAND_LINE = ROOT / "docs" / "command-line.md"
 SNAPSHOT = ROOT / "docs" / "example-snapshot.json"
+SITUATED = ROOT / "docs" / "example-plan.json"
 PICTURE = ROOT / "docs" / "timeline.svg"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TEMPLATE = load()
 
-# Read below ORDERPHASE_ by each function: which class of settings reads it.
-FUNCTIONS: dict[str, type[BaseModel]] = {
-    "SalesforceWebhookFunction": settings.WebhookSettings,
-    "OrderActivationFunction": settings.FlowSettings,
+# Read below ORDERPHASE_ by each function: which class of settings reads it, and what the documents call it.
+EACH_FLOW = "each flow"
+FUNCTIONS: dict[str, tuple[type[BaseModel], str]] = {
+    "SalesforceWebhookFunction": (settings.WebhookSettings, "salesforce_webhook"),
+    **{f"{flow}Function": (settings.FlowSettings, EACH_FLOW) for flow in FLOWS},
+    "RollingWindowFunction": (settings.RollingWindowSettings, "rolling_window"),
 }
 SECRETS: dict[str, type[BaseModel]] = {
     "SalesforceWebhookSecret": settings.WebhookSecrets,
@@ -63,9 +73,9 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def table(heading: str) -> Iterator[list[str]]:
-    """The rows of the table below a heading of the configuration, code marks removed."""
-    section = CONFIGURATION.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def table(heading: str, document: Path = CONFIGURATION) -> Iterator[list[str]]:
+    """The rows of the table below a heading, code marks removed."""
+    section = document.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     for row in rows[2:]:
         yield [cell.strip().replace("`", "") for cell in row.strip("|").split("|")]
@@ -112,8 +122,8 @@ def test_targets_that_are_named_are_in_the_makefile(document: Path) -> None:
 
 
 def test_commands_with_an_answer_answer_so() -> None:
-    sessions = [block for block in blocks(README, "console") if ".venv/bin/orderphase" in block]
-    assert sessions
+    sessions = [block for block in blocks(COMMAND_LINE, "console") if ".venv/bin/orderphase" in block]
+    assert [session.split()[2] for session in sessions] == ["consolidate", "plan"]
     for session in sessions:
         command, _, answer = session.partition("\n")
         program, *arguments = shlex.split(command.removeprefix("$ "))
@@ -124,7 +134,28 @@ def test_commands_with_an_answer_answer_so() -> None:
             text=True,
             check=True,
         )
-        assert done.stdout.strip() == answer.strip()
+        assert abridges(answer.splitlines(), done.stdout.splitlines())
+
+
+def abridges(shown: list[str], whole: list[str]) -> bool:
+    """Whether what is shown is the whole, but for what lines with `…` stand for."""
+    if not shown or shown[0].strip() != "…":
+        return shown[:1] == whole[:1] and (not shown or abridges(shown[1:], whole[1:]))
+    return any(abridges(shown[1:], whole[left:]) for left in range(1, len(whole)))
+
+
+def test_what_is_abridged_is_the_same_but_for_what_is_left_out() -> None:
+    whole = ["{", "  1", "  2", "  3", "}"]
+    assert abridges(whole, whole)
+    assert abridges(["{", "  …", "  3", "}"], whole)
+    for wrong in (
+        ["{", "  …", "}", "}"],
+        ["{", "  1", "}"],
+        ["  …", "  2"],
+        ["{", "  1", "  2", "  3", "  …", "}"],
+        whole[:-1],
+    ):
+        assert not abridges(wrong, whole)
 
 
 @documents
@@ -154,6 +185,21 @@ def test_the_excerpt_of_the_demo_is_what_it_says() -> None:
     claims = re.findall(r"✓ (.+)", excerpt)
     assert claims
     assert all(f'"{claim}"' in source for claim in claims)
+
+
+def test_every_command_is_described() -> None:
+    described = re.findall(r"^## orderphase (\w+)$", COMMAND_LINE.read_text(), re.MULTILINE)
+    done = subprocess.run([Path(sys.executable).with_name("orderphase"), "--help"], capture_output=True, text=True, check=True)
+    assert described == re.findall(r"^    (\w+) ", done.stdout, re.MULTILINE)
+    assert set(described) == set(re.findall(r"`\.venv/bin/orderphase (\w+) [A-Z[]", README.read_text()))
+
+
+def test_the_preview_is_that_of_the_example() -> None:
+    (shown,) = blocks(COMMAND_LINE, "text")
+    given = read_situated(SITUATED.read_bytes(), load_mapping())
+    made, _ = plan_situated(given)
+    lines, subject = timeline_lines(given.snapshot.orders), f"contract {given.snapshot.contract_id}"
+    assert shown == draw_plan(lines, made, subject=subject, width=100)
 
 
 def test_the_picture_is_drawn_from_the_example() -> None:
@@ -186,7 +232,12 @@ def test_the_policies_default_to_what_the_package_defaults_to() -> None:
     for name in Policies.__dataclass_fields__:
         parameter = "".join(part.capitalize() for part in name.split("_"))
         assert defaults[parameter] == getattr(Policies(), name)
-        assert f"`{name}`" in CONFIGURATION.read_text()
+    listed = {name: default for name, default, _ in table("Policies")}
+    assert listed == {name: getattr(Policies(), name) for name in Policies.__dataclass_fields__}
+    parameters = [name for name, *_ in table("Template parameters")]
+    assert parameters[parameters.index("QuantityConflict") :] == [
+        "".join(part.capitalize() for part in name.split("_")) for name in listed
+    ]
 
 
 def test_every_environment_variable_is_listed_with_its_source() -> None:
@@ -195,22 +246,45 @@ def test_every_environment_variable_is_listed_with_its_source() -> None:
     for variable, value in TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].items():
         expected[variable, "all"] = source_of(value)
     expected["POWERTOOLS_SERVICE_NAME", "all"] = "the function's name"
-    for function, model in FUNCTIONS.items():
+    assert set(FUNCTIONS) == set(build.FUNCTIONS)
+    for function, (model, called) in FUNCTIONS.items():
         variables = dict(TEMPLATE["Resources"][function]["Properties"]["Environment"]["Variables"])
-        service = variables.pop("POWERTOOLS_SERVICE_NAME")
+        assert variables.pop("POWERTOOLS_SERVICE_NAME") == called or called == EACH_FLOW
         assert set(variables) == aliases(model)
-        expected |= {(variable, service): source_of(value) for variable, value in variables.items()}
+        described = {(variable, called): source_of(value) for variable, value in variables.items()}
+        assert all(expected.get(key, source) == source for key, source in described.items())
+        expected |= described
     assert listed == expected
 
 
 def source_of(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
+    if "Fn::If" in value:
+        condition, chosen, otherwise = value["Fn::If"]
+        switch, state = TEMPLATE["Conditions"][condition]["Fn::Equals"]
+        assert (otherwise, state) == ("", "on")
+        return f"{source_of(chosen)}, empty while {switch['Ref']} is off"
     name = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
     if name in TEMPLATE["Parameters"]:
         return f"parameter {name}"
     kinds = {"AWS::SecretsManager::Secret": "secret", "AWS::DynamoDB::Table": "table", "AWS::SQS::Queue": "queue"}
     return f"{kinds[TEMPLATE['Resources'][name]['Type']]} {name}"
+
+
+def test_the_events_that_have_a_flow_are_listed_with_what_they_may_say() -> None:
+    common = set(EventData.model_fields)
+    said: dict[str, type[EventData]] = {
+        "order.activated": EventData,
+        "order_item.updated": OrderItemData,
+        "order.cancellation_requested": CancellationData,
+    }
+    listed = {kind: set(re.findall(r"\w+", data)) for kind, _, _, data in table("Events")}
+    assert listed.keys() == said.keys() == SWITCHES.keys()
+    for kind, model in said.items():
+        assert set(model.model_fields) - common <= listed[kind]
+    (example,) = blocks(CONFIGURATION, "json")
+    assert isinstance(parse(example.encode()).data, CancellationData)
 
 
 def test_every_key_of_every_secret_is_listed() -> None:
@@ -248,3 +322,28 @@ def test_the_variables_of_the_local_stack_are_listed() -> None:
     listed = {variable for variable, _ in table("The local stack")}
     known = {*vendors.STRIPE_REQUIRED, *vendors.STRIPE_OPTIONAL, *vendors.SALESFORCE_REQUIRED}
     assert listed == known | {"PORT", "SALESFORCE_WEBHOOK_SECRET"}
+
+
+# The findings, and what Stripe's objects carry
+
+
+def test_every_finding_is_listed_with_its_severity() -> None:
+    headings = re.findall(r"^## (.+)$", FINDINGS.read_text(), re.MULTILINE)
+    listed = {code: severity for heading in headings for code, severity, _ in table(heading, FINDINGS)}
+    assert sorted(listed) == sorted(REMEDIES)
+    policies = {code: severity.split()[1] for code, severity in listed.items() if severity.startswith("as ")}
+    assert set(policies) == {"start_in_past", "change_in_past", "schedule_ended", "schedule_edited"}
+    assert set(policies.values()) <= set(Policies.__dataclass_fields__)
+    assert {code: severity for code, severity in listed.items() if code not in policies} == {
+        code: finding(code, "").severity for code in REMEDIES if code not in policies
+    }
+
+
+def test_every_key_of_the_metadata_is_listed() -> None:
+    listed = {key for key, _ in table("Lease and ledger", HOW_IT_WORKS)}
+    package = ROOT / "layers" / "consolidation" / "orderphase"
+    source = "".join(path.read_text() for folder in ("domain", "flows", "stripe") for path in (package / folder).glob("*.py"))
+    written = set(re.findall(r'"(salesforce_\w+_ids?)"', source)) | {GENERATION, ENDS_AT}
+    # Of a contract, or of an order that has none.
+    assert 'f"salesforce_{kind}_id"' in source
+    assert listed == written | {"salesforce_contract_id", "salesforce_order_id"}

@@ -8,7 +8,7 @@ from datetime import datetime
 from html import escape
 
 from orderphase.timeline import draw_svg
-from sandbox.demo.report import Block, Check, Paragraph, Picture, Raw, Scene, Table
+from sandbox.demo.report import Block, Check, Output, Paragraph, Picture, Raw, Scene, Table
 
 _STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--back:#f3f4f6;--ink:#1f2937;--soft:#6b7280;--rule:#e5e7eb;--good:#15803d;
@@ -78,6 +78,9 @@ def _block(block: Block) -> Iterator[str]:
             yield f'<div class="wide"><table><thead>{_cells(head, "th")}</thead><tbody>'
             yield from (_cells(row, "td") for row in rows)
             yield "</tbody></table></div>"
+        case Output(command, text):
+            yield f"<h3><code>{escape(command)}</code></h3>"
+            yield f"<pre>{escape(text)}</pre>"
         case Raw(title, value):
             text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
             yield f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"

@@ -37,6 +37,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """What a command has printed; a terminal cuts lines that are too long for it, the page has them whole."""
+
+    command: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """What a system has answered, as JSON; on the page alone."""
 
@@ -44,7 +52,7 @@ class Raw:
     value: Any
 
 
-Block = Paragraph | Picture | Table | Raw
+Block = Paragraph | Picture | Table | Output | Raw
 
 
 @dataclass(frozen=True, slots=True)

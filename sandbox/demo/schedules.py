@@ -18,7 +18,7 @@ from sandbox.demo.report import Check, Table
 _UTC = ZoneInfo("UTC")
 
 
-def schedule_table(stripe: V1Services, schedule: Mapping[str, Any]) -> Table:
+def schedule_table(stripe: V1Services, schedule: Mapping[str, Any], title: str = "In Stripe") -> Table:
     """The phases of a schedule, a row for each item."""
     rows = []
     for number, phase in enumerate(schedule["phases"], 1):
@@ -27,7 +27,20 @@ def schedule_table(stripe: V1Services, schedule: Mapping[str, Any]) -> Table:
             when = (str(number), shown(phase["start_date"]), shown(phase["end_date"])) if index == 0 else ("", "", "")
             rows.append((*when, price["product"]["name"], str(item["quantity"]), _amount(price)))
     head = ("Phase", "From", "To", "Item", "Quantity", "Price")
-    return Table(f"In Stripe: {schedule['id']} ({schedule['status']}, then {schedule['end_behavior']})", head, rows)
+    state = f"{schedule['status']}, then {schedule['end_behavior']}" if schedule["current_phase"] else schedule["status"]
+    return Table(f"{title}: {schedule['id']} ({state})", head, rows)
+
+
+def running(schedule: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
+    """Since when the phase runs that runs now, and its quantities by price."""
+    start = schedule["current_phase"]["start_date"]
+    (phase,) = (one for one in schedule["phases"] if one["start_date"] == start)
+    return start, quantities(phase)
+
+
+def quantities(phase: Mapping[str, Any]) -> dict[str, int]:
+    """What a phase bills: quantity by price."""
+    return {item["price"]: item["quantity"] for item in phase["items"]}
 
 
 def product_names(stripe: V1Services, schedule: Mapping[str, Any]) -> dict[str, str]:
@@ -53,9 +66,7 @@ def agrees(consolidated: Consolidation, schedules: Sequence[Mapping[str, Any]]) 
         for phase in consolidated.phases
     ]
     found = [
-        (phase["start_date"], phase["end_date"], {item["price"]: item["quantity"] for item in phase["items"]})
-        for schedule in schedules
-        for phase in schedule["phases"]
+        (phase["start_date"], phase["end_date"], quantities(phase)) for schedule in schedules for phase in schedule["phases"]
     ]
     # Midnight has passed when the order is activated, so the first phase starts with the schedule itself.
     wanted[:1] = [(max([start, *(one["created"] for one in schedules)]), end, items) for start, end, items in wanted[:1]]

@@ -33,10 +33,11 @@ def line(product: str, quantity: str, months: tuple[int, int], **fields: str) ->
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An order that waits for its activation."""
+    """An order that waits for its activation; `line_ids` in the order in which the lines were entered."""
 
     contract_id: str
     order_id: str
+    line_ids: tuple[str, ...]
 
 
 class Shop:
@@ -62,13 +63,15 @@ class Shop:
 
     def draft(self, *lines: Line, **fields: Any) -> Draft:
         """Enter a contract of twelve months and its order; `fields` are further fields of the Order."""
-        org, common = self._org, {"AccountId": self.account_id, "Pricebook2Id": self._book_id, "Status": "Draft"}
-        start = self.today.isoformat()
-        contract_id = org.create("Contract", StartDate=start, ContractTerm=TERM_MONTHS, **common)
-        org.update("Contract", contract_id, Status="Activated")
-        order_id = org.create("Order", ContractId=contract_id, EffectiveDate=start, **common, **fields)
-        for each in lines:
-            org.create(
+        contract_id = self._org.create("Contract", StartDate=self.day(0), ContractTerm=TERM_MONTHS, **self._common)
+        self._org.update("Contract", contract_id, Status="Activated")
+        return self.change(contract_id, *lines, **fields)
+
+    def change(self, contract_id: str, *lines: Line, **fields: Any) -> Draft:
+        """Enter one more order of a contract."""
+        order_id = self._org.create("Order", ContractId=contract_id, EffectiveDate=self.day(0), **self._common, **fields)
+        line_ids = [
+            self._org.create(
                 "OrderItem",
                 OrderId=order_id,
                 PricebookEntryId=self.entry_ids[each.product],
@@ -78,7 +81,14 @@ class Shop:
                 EndDate=self.day(each.end),
                 **each.fields,
             )
-        return Draft(contract_id, order_id)
+            for each in lines
+        ]
+        return Draft(contract_id, order_id, tuple(line_ids))
+
+    @property
+    def _common(self) -> dict[str, str]:
+        """What a contract and its orders have in common."""
+        return {"AccountId": self.account_id, "Pricebook2Id": self._book_id, "Status": "Draft"}
 
     def day(self, months: int) -> str:
         """The date so many months from today."""

@@ -10,19 +10,19 @@ from sandbox.demo.report import Table
 
 
 def log_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """Entries of the sync log, with the requests that each run has made."""
+    """Entries of the sync log, with the requests that each run has made to either side."""
     rows = []
     for entry in entries:
         began, ended = (datetime.fromisoformat(entry[name]) for name in ("started_at", "finished_at"))
         calls = entry["calls"]
         rows.append(
             (
+                entry["flow"],
                 entry["outcome"],
-                f"{began:%H:%M:%S} UTC",
                 f"{(ended - began).total_seconds():.2f} s",
                 str(calls["salesforce"]),
                 str(calls["stripe"]),
                 entry["event_id"],
             )
         )
-    return Table("Sync log", ("Outcome", "Started", "Took", "Salesforce calls", "Stripe calls", "Event"), rows)
+    return Table("Sync log, with the calls to either side", ("Flow", "Outcome", "Took", "Salesforce", "Stripe", "Event"), rows)

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from orderphase.timeline import draw_text
-from sandbox.demo.report import Block, Check, Paragraph, Picture, Raw, Scene, Table
+from orderphase.timeline.chart import cut
+from sandbox.demo.report import Block, Check, Output, Paragraph, Picture, Raw, Scene, Table
 
 NARROWEST, WIDTH = 60, 100
 INDENT = "  "
@@ -58,6 +59,10 @@ class Terminal:
                 self._title(block.title)
                 for row in table_rows(block, self._width - len(INDENT)):
                     self.line(f"{INDENT}{row}")
+            case Output(command, text):
+                self._title(f"$ {command}")
+                for row in text.splitlines():
+                    self.line((INDENT + cut(row, self._width - len(INDENT))).rstrip())
             case Raw():
                 pass  # too much for a terminal; the page has it
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import requests
 import stripe
 from boto3.dynamodb.types import TypeDeserializer
 
 from orderphase.domain.lines import Order
+from orderphase.domain.planning import GENERATION
 from orderphase.domain.policies import Policies
 from orderphase.ingress.signature import sign
 from orderphase.mapping import load_mapping
@@ -24,14 +29,19 @@ from orderphase.salesforce.contracts import Contracts
 from orderphase.settings import SalesforceCredentials
 from orderphase.stripe.client import API_VERSION
 from sandbox.demo.org import TIMEOUT_SECONDS, Org
+from sandbox.demo.terminal import INDENT, WIDTH
 from sandbox.processes import StackError
-from sandbox.stack import LocalStack
+from sandbox.stack import STACK_NAME, LocalStack
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LOG_LINES = 5
+FLOWS = ("order_activation", "order_item_update", "cancellation")
+COMMAND = Path(sys.executable).with_name("orderphase")
+COMMAND_WIDTH = WIDTH - len(INDENT)
 
-SETTLED = ("Synced", "Failed", "Skipped")
+SYNCED, CANCELLED = "Synced", "Cancelled"
+REFUSED = ("Failed", "Skipped")
 
 
 class World:
@@ -61,11 +71,14 @@ class World:
         """Activate an order and wait for what becomes of it; answers the Order as it is then, and the seconds that took."""
         began = time.monotonic()
         self.org.update("Order", order_id, Status="Activated")
-        order = self.until(
+        return self._order(order_id, SYNCED), time.monotonic() - began
+
+    def _order(self, order_id: str, wanted: str) -> dict[str, Any]:
+        """An Order, as soon as its sync status is the one that is wanted, or says that it will not be."""
+        return self.until(
             f"order {order_id} says what became of it",
-            lambda: (record := self.org.record("Order", order_id))["Stripe_Sync_Status__c"] in SETTLED and record,
+            lambda: (record := self.org.record("Order", order_id))["Stripe_Sync_Status__c"] in (wanted, *REFUSED) and record,
         )
-        return order, time.monotonic() - began
 
     def orders(self, order_id: str) -> tuple[Order, ...]:
         """The activated orders of an order's contract, read as the flows read them."""
@@ -87,9 +100,44 @@ class World:
         with requests.Session() as session:
             return session.send(prepared, timeout=TIMEOUT_SECONDS).status_code
 
+    def cancel(self, order_id: str, **how: Any) -> tuple[int, dict[str, Any], float]:
+        """Ask for the end of an order's contract; `how` as in the event.
+
+        Answers the gateway's HTTP status, the Order as it is then, and the seconds that took.
+        """
+        began = time.monotonic()
+        order = self.org.record("Order", order_id)
+        status = self.send(
+            self.deliver(
+                {
+                    "id": f"{order_id}-cancel-{time.time() * 1000:.0f}",
+                    "type": "order.cancellation_requested",
+                    "org_id": self._contracts.org_id,
+                    "record_id": order_id,
+                    "occurred_at": datetime.now(UTC).isoformat(),
+                    "data": {"contract_id": order["ContractId"], **how},
+                }
+            )
+        )
+        return status, self._order(order_id, CANCELLED), time.monotonic() - began
+
     # Orderphase
 
-    def sync_log(self, contract_id: str, *, entries: int) -> list[dict[str, Any]]:
+    def preview(self, order_id: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `orderphase preview` for an order, as anybody does who may read the stack."""
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ORDERPHASE_"))}
+        width = {"COLUMNS": str(COMMAND_WIDTH), "PYTHONIOENCODING": "utf-8"}
+        return subprocess.run(
+            [COMMAND, "preview", order_id, "--stack", STACK_NAME, *options],
+            env=mine | self._stack.local_aws.environment() | width,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+    def sync_log(self, contract_id: str, *, entries: int = 1) -> list[dict[str, Any]]:
         """The sync log of a contract, oldest first, as soon as it has so many entries."""
         return self.until(
             f"the sync log has {entries} entries for contract {contract_id}",
@@ -123,10 +171,25 @@ class World:
         return sum(1 for _ in self.stripe.customers.list({"limit": 100}).auto_paging_iter())
 
     def schedules(self, contract_id: str) -> list[dict[str, Any]]:
-        """The subscription schedules that bill a contract, as Stripe shows them."""
+        """The subscription schedules of a contract, as Stripe shows them."""
         found = self.stripe.subscription_schedules.list({"limit": 100})
         schedules = [schedule.to_dict() for schedule in found.auto_paging_iter()]
         return [one for one in schedules if one["metadata"].get("salesforce_contract_id") == contract_id]
+
+    def was_sent(self, schedule: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+        """Whether an update with exactly these parameters was the last change of a contract's schedule.
+
+        It is sent again, under the idempotency key that it went by. Stripe: a key that was used before answers as it did then,
+        and nothing happens; for other parameters it is refused.
+        """
+        metadata = schedule["metadata"]
+        parts = (metadata["salesforce_org_id"], metadata["salesforce_contract_id"], metadata[GENERATION])
+        options: Any = {"idempotency_key": f"update:{':'.join(parts)}"}
+        try:
+            again = self.stripe.subscription_schedules.update(schedule["id"], cast("Any", params), options)
+        except stripe.IdempotencyError:
+            return False
+        return again.last_response is not None and again.last_response.headers.get("Idempotent-Replayed") == "true"
 
     # Time
 
@@ -136,9 +199,9 @@ class World:
         pause = threading.Event()
         while not (found := look()):
             if time.monotonic() > deadline:
-                logs = "\n".join(self._stack.function_logs("order_activation")[-LOG_LINES:])
+                logs = "\n".join(line for flow in FLOWS for line in self._stack.function_logs(flow)[-LOG_LINES:])
                 waited = f"waited {PATIENCE_SECONDS:.0f} s in vain until {what}; more in {self._stack.folder}"
-                raise StackError(f"{waited}. The function's last log lines:\n{logs or '(none yet)'}")
+                raise StackError(f"{waited}. The functions' last log lines:\n{logs or '(none yet)'}")
             pause.wait(POLL_SECONDS)
         assert not isinstance(found, bool)  # noqa: S101 (a look answers what it has found)
         return found

@@ -93,7 +93,7 @@ class SalesforceEmulator(Emulator):
 
     def _start(self) -> None:
         self._org = Org(self._schema, self.clock, self._setup)
-        self._records = Records(self._org, self._notifications.activated)
+        self._records = Records(self._org, self._notifications.happened)
         self._queries = Queries(self._org, self._page_size)
         self._rest = Rest(self._records, self._queries)
         self._composite = Composite(self._records, self._rest)
@@ -218,7 +218,10 @@ class SalesforceEmulator(Emulator):
     # Notifications
 
     def notify(self, url: str, secret: str, *, method: Method = "signature", copies: int = 1) -> None:
-        """Post an event to `url` at each activation from now on, signed with the secret or with it as API key."""
+        """Post an event to `url` at each activation, and each change of an activated order's line, from now on.
+
+        It is signed with the secret, or has it as API key.
+        """
         self._notifications.configure(url, secret, method=method, copies=copies)
 
     def deliveries(self) -> list[Delivery]:

@@ -1,7 +1,8 @@
-"""What the org sends when an order is activated: a JSON event, posted from the background after the commit.
+"""What the org sends when an order is activated or its line is changed then: a JSON event, posted after the commit.
 
-An org's record-triggered Flow does this on its asynchronous path. Salesforce: that path repeats a failed run after 15, 30, 60
-and 120 minutes. Those are minutes of the emulator's clock here, looked at whenever that clock is moved.
+An org's record-triggered Flows do this on their asynchronous path. Salesforce: that path repeats a failed run after 15, 30, 60
+and 120 minutes. Those are minutes of the emulator's clock here, looked at whenever that clock is moved. No field of this org
+asks for a cancellation: whoever wants one sends its event.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from sandbox.clock import Clock
-from sandbox.salesforce_emulator.org import Activation
+from sandbox.salesforce_emulator.org import Happening
 
 Method = Literal["signature", "api_key"]
 
@@ -100,15 +101,17 @@ class Notifications:
         with self._state:
             self._target = Target(parts, secret, method, copies)
 
-    def activated(self, activation: Activation) -> None:
-        """An activation was committed: send its event, if there is a target."""
-        data = {"contract_id": activation.contract_id} if activation.contract_id else {}
+    def happened(self, happening: Happening) -> None:
+        """Something was committed: send its event, if there is a target."""
+        data: dict[str, Any] = {"contract_id": happening.contract_id} if happening.contract_id else {}
+        if happening.fields is not None:
+            data["changed_fields"] = list(happening.fields)
         event = {
-            "id": f"{activation.order_id}-{activation.at.timestamp() * 1000:.0f}",
-            "type": "order.activated",
+            "id": f"{happening.record_id}-{happening.at.timestamp() * 1000:.0f}",
+            "type": happening.kind,
             "org_id": self._org_id,
-            "record_id": activation.order_id,
-            "occurred_at": activation.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "record_id": happening.record_id,
+            "occurred_at": happening.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "data": data,
         }
         with self._state:

@@ -53,6 +53,9 @@ class OrderItemRules(Rules):
         self._check_window(order, new, given)
         if not reduced and not order["IsReductionOrder"]:
             new["AvailableQuantity"] = new["Quantity"]
+        changed = tuple([name for name in given if old.get(name) != new[name]])
+        if changed and order["StatusCode"] == "Activated":
+            self.org.tell("order_item.updated", new, order, changed)
 
     def delete(self, old: Row) -> None:
         """Salesforce: an activated order keeps its lines."""

@@ -7,7 +7,6 @@ from datetime import date
 from decimal import Decimal
 
 from sandbox.salesforce_emulator.errors import SalesforceError, failed_activation, field_integrity
-from sandbox.salesforce_emulator.org import Activation
 from sandbox.salesforce_emulator.rules import Rules
 from sandbox.salesforce_emulator.store import Row
 from sandbox.salesforce_emulator.values import Value
@@ -114,8 +113,7 @@ class OrderRules(Rules):
             for line in lines:
                 self._reduce(line, undo=False)
         new["ActivatedDate"], new["ActivatedById"] = self.org.now(), self.org.user_id
-        contract = new["ContractId"]
-        self.org.activations.append(Activation(str(new["Id"]), str(contract) if contract else None, self.org.clock.now()))
+        self.org.tell("order.activated", new, new)
 
     def _deactivate(self, new: dict[str, Value]) -> None:
         """Salesforce: allowed unless there are lines that reduce this order's lines."""

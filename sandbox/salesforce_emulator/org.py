@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sandbox.clock import Clock
 from sandbox.salesforce_emulator.errors import SalesforceError
@@ -34,12 +35,17 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Activation:
-    """An order that has just been activated."""
+class Happening:
+    """What has just happened to a record and is told outside: `kind` is the type of the event.
 
-    order_id: str
+    fields: the API names of the fields that changed, where the event names them.
+    """
+
+    kind: Literal["order.activated", "order_item.updated"]
+    record_id: str
     contract_id: str | None
     at: datetime
+    fields: tuple[str, ...] | None = None
 
 
 class Org:
@@ -50,7 +56,7 @@ class Org:
         self.clock = clock
         self.setup = setup
         self.store = Store(schema)
-        self.activations: list[Activation] = []
+        self.happenings: list[Happening] = []
         self._counters: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self.user_id = make_id("005", 1)
         self._seed()
@@ -81,6 +87,18 @@ class Org:
         """Let the platform itself set fields of a stored row. Salesforce: moves SystemModstamp, not LastModifiedDate."""
         if any(row.get(name) != value for name, value in values.items()):
             self.store.put(object_name, {**row, **values, "SystemModstamp": self.now()})
+
+    def tell(
+        self,
+        kind: Literal["order.activated", "order_item.updated"],
+        record: Row,
+        order: Row,
+        fields: tuple[str, ...] | None = None,
+    ) -> None:
+        """Note what has happened to an order or to a line of it. It is told once the transaction is committed."""
+        contract = order["ContractId"]
+        at = self.clock.now()
+        self.happenings.append(Happening(kind, str(record["Id"]), str(contract) if contract else None, at, fields))
 
     def live(self, object_name: str, record_id: Value) -> Row:
         """A row that is known to be there."""

@@ -1,6 +1,6 @@
 """Creating, changing and deleting rows: what holds for every object, and then the object's own rules.
 
-Each request is a transaction: a refused one leaves nothing behind. What committed activations cause is told to `on_activation`.
+Each request is a transaction: a refused one leaves nothing behind, a committed one tells `on_happening` what has happened.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sandbox.salesforce_emulator.errors import SalesforceError, no_such_column, 
 from sandbox.salesforce_emulator.ids import to_18
 from sandbox.salesforce_emulator.order_item_rules import OrderItemRules
 from sandbox.salesforce_emulator.order_rules import OrderRules
-from sandbox.salesforce_emulator.org import Activation, Org
+from sandbox.salesforce_emulator.org import Happening, Org
 from sandbox.salesforce_emulator.price_rules import PricebookEntryRules, PricebookRules, ProductRules
 from sandbox.salesforce_emulator.rules import AccountRules, Rules
 from sandbox.salesforce_emulator.schema import Field, SObject
@@ -36,9 +36,9 @@ RULES: Mapping[str, type[Rules]] = {
 class Records:
     """The rows of one org, written by the rules. Not thread-safe: the emulator's lock is held around every call."""
 
-    def __init__(self, org: Org, on_activation: Callable[[Activation], None]) -> None:
+    def __init__(self, org: Org, on_happening: Callable[[Happening], None]) -> None:
         self.org = org
-        self._on_activation = on_activation
+        self._on_happening = on_happening
         self._rules = {sobject.name: RULES.get(sobject.name, Rules)(org) for sobject in org.schema}
         self._refusals: dict[str, list[SalesforceError]] = defaultdict(list)
         self._depth = 0
@@ -46,22 +46,22 @@ class Records:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is written inside; may be nested."""
-        mark, activations = self.org.store.mark(), len(self.org.activations)
+        mark, happenings = self.org.store.mark(), len(self.org.happenings)
         self._depth += 1
         try:
             yield
         except BaseException:
             self.org.store.rollback(mark)
-            del self.org.activations[activations:]
+            del self.org.happenings[happenings:]
             raise
         finally:
             self._depth -= 1
         if self._depth == 0:
             self.org.store.commit()
-            done = list(self.org.activations)
-            self.org.activations.clear()
-            for activation in done:
-                self._on_activation(activation)
+            happened = list(self.org.happenings)
+            self.org.happenings.clear()
+            for happening in happened:
+                self._on_happening(happening)
 
     def sobject(self, name: str) -> SObject:
         """An object by name. 404 for an unknown one."""

@@ -22,17 +22,44 @@ class TestLease:
         contract = here.contract(account)
         order = here.order(account, contract, line(here.entry()))
         flow = here.flow()
-        flow._table.acquire(contract, "another run", here.clock.now())
+        flow._runs.table.acquire(contract, "another run", here.clock.now())
         with pytest.raises(ConflictError):
             here.run(order, flow)
+        assert here.pauses == [1.0] * 8
         assert here.stripe.log == []
         assert here.log_entries()[-1]["outcome"] == "interrupted"
         here.clock.advance(timedelta(seconds=61))
         assert here.run(order, flow).outcome == "synced"
+        assert len(here.pauses) == 8
+
+    @pytest.mark.parametrize("seconds", [1, 8])
+    def test_a_run_waits_for_another_one_for_a_while(self, here: World, seconds: int) -> None:
+        """The queue would bring its event back after minutes only."""
+        account = here.account()
+        contract = here.contract(account)
+        order = here.order(account, contract, line(here.entry()))
+        flow = here.flow()
+        table = flow._runs.table
+        other = table.acquire(contract, "another run", here.clock.now())
+
+        def pause(duration: float) -> None:
+            here.pauses.append(duration)
+            here.clock.advance(timedelta(seconds=duration))
+            if len(here.pauses) == seconds:
+                table.release(other, here.clock.now())
+
+        flow._runs._pause = pause
+        here.salesforce.log.clear()
+
+        assert here.run(order, flow).outcome == "synced"
+
+        assert here.pauses == [1.0] * seconds
+        # What the other one has written meanwhile is read again.
+        assert len(here.salesforce.calls("POST .*/composite$")) == 2
 
     def meanwhile(self, here: World, flow: OrderActivation, happens: Callable[[], Any]) -> None:
         """Let something happen between the flow's first read of the contract and its lease."""
-        read = flow._contracts.read
+        read = flow._runs.contracts.read
         happened: list[Any] = []
 
         def reading(order_id: str) -> ContractState:
@@ -41,7 +68,7 @@ class TestLease:
                 happened.append(happens())
             return state
 
-        flow._contracts.read = reading  # type: ignore[method-assign]  # stands before the real one
+        flow._runs.contracts.read = reading  # type: ignore[method-assign, assignment]  # stands before the real one
 
     def test_what_another_run_did_meanwhile_is_read_again(self, here: World) -> None:
         account = here.account()

@@ -60,7 +60,7 @@ class TestFirstOrder:
             "salesforce_account_id": account,
         }
         assert schedule["customer"] == customer["id"]
-        assert schedule["metadata"] == identity
+        assert schedule["metadata"] == identity | {"orderphase_generation": "1"}
         assert schedule["end_behavior"] == "cancel"
         assert schedule["billing_mode"]["type"] == "flexible"
         phases = schedule["phases"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from orderphase.domain.account import Address
 from orderphase.domain.policies import Policies
+from orderphase.domain.sequence import Draft
 from orderphase.errors import ConfigurationError, ConflictError, DataError, OrderphaseError, TransientError
 from orderphase.mapping import FieldMapping, read_mapping
 from orderphase.salesforce.client import SalesforceClient
@@ -96,8 +97,41 @@ class TestReading:
             assert state.id == contract
         unfinished = contracts(here).read(draft)
         assert not unfinished.order.activated
-        assert {one.id for one in unfinished.orders} == {order, change}
+        assert {one.id for one in unfinished.orders} == set(unfinished.states) == {order, change}
         assert [one.id for one in contracts(here).read(stranger).orders] == [stranger]
+
+    def test_drafts_are_told_apart(self, here: World) -> None:
+        order, contract = sold(here)
+        account, entry = here.record("Order", order)["AccountId"], here.entry()
+        draft = here.order(
+            account, contract, {"PricebookEntryId": entry, "Quantity": 1.5}, EffectiveDate="2026-11-01", activated=False
+        )
+        here.order(account, contract, EffectiveDate="2026-11-01", activated=False)  # it has no lines
+        state = contracts(here).read(order)
+        number, lines = here.record("Order", draft)["OrderNumber"], tuple(here.lines_of(draft))
+        assert state.drafts == (Draft(draft, number, date(2026, 11, 1), lines),)
+        assert contracts(here).read(draft).drafts == state.drafts
+
+    def test_a_draft_that_is_supposed_to_be_activated(self, here: World) -> None:
+        order, contract = sold(here)
+        account, entry = here.record("Order", order)["AccountId"], here.entry()
+        draft, other = (here.order(account, contract, {"PricebookEntryId": entry}, activated=False) for _ in range(2))
+        state = contracts(here).read(draft, supposing=True)
+        assert {one.id for one in state.orders} == set(state.states) == {order, draft}
+        assert [one.id for one in state.drafts] == [other]
+        assert not state.order.activated
+
+    def test_by_one_of_its_lines(self, here: World) -> None:
+        order, contract = sold(here)
+        account, entry = here.record("Order", order)["AccountId"], here.entry()
+        change = here.order(account, contract, {"PricebookEntryId": entry}, {"PricebookEntryId": here.entry()})
+        alone = here.order(account, None, {"PricebookEntryId": entry})
+        sold(here)
+        for asked, expected in ((order, contract), (change, contract), (alone, alone)):
+            source = contracts(here)
+            state = source.read_of_line(here.lines_of(asked)[-1])
+            assert state == contracts(here).read(asked)
+            assert (state.order.id, state.id, source.calls) == (asked, expected, 1)
 
     def test_an_order_without_a_contract(self, here: World) -> None:
         account, entry = here.account(), here.entry()
@@ -294,6 +328,15 @@ class TestReading:
         with pytest.raises(DataError, match="is not in Salesforce any more") as gone:
             contracts(here).read(asked)
         assert gone.value.code == "NOT_FOUND"
+
+    def test_a_line_that_is_gone(self, here: World) -> None:
+        order = here.order(here.account(), None, {"PricebookEntryId": here.entry()}, activated=False)
+        (line,) = here.lines_of(order)
+        here.salesforce.delete("OrderItem", line)
+        for asked in (line, "802000000000099AAA"):
+            with pytest.raises(DataError, match=f"OrderItem {asked} is not in Salesforce any more") as gone:
+                contracts(here).read_of_line(asked)
+            assert gone.value.code == "NOT_FOUND"
 
     @pytest.mark.parametrize("text", ["", "801' OR Id != '", "801%27", "८०१"])
     def test_what_is_no_id_does_not_reach_salesforce(self, here: World, text: str) -> None:

@@ -16,10 +16,11 @@ from orderphase.domain.phases import Consolidation
 from orderphase.timeline import TimelineLine
 from sandbox import demo
 from sandbox.demo.page import render
-from sandbox.demo.report import Check, Paragraph, Picture, Raw, Scene, Table, equal
+from sandbox.demo.report import Check, Output, Paragraph, Picture, Raw, Scene, Table, equal
 from sandbox.demo.terminal import Terminal, table_rows
 
 START, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+LONG = "long " * 50
 HOSTILE = '<img src="x" onerror="alert(1)">'
 
 PICTURE = Picture(
@@ -34,6 +35,7 @@ SCENE = Scene(
         Paragraph("What happened."),
         PICTURE,
         Table("What there is", ("Name", "Value"), [("short", "one"), ("a longer name", HOSTILE)]),
+        Output(f"look {HOSTILE}", f"{HOSTILE}\n\n{LONG}\n"),
         Raw("All of it", {"key": HOSTILE}),
     ],
     [Check("It is so", holds=True, found="never shown"), equal("It is one", 2, 1)],
@@ -54,6 +56,8 @@ def test_a_terminal_shows_everything_but_what_is_raw() -> None:
     assert "What happened." in shown
     assert "█" in shown
     assert '  short          one\n  a longer name  <img src="x" onerror="alert(1)">\n' in shown
+    assert f"  $ look {HOSTILE}\n  {HOSTILE}\n\n  long long" in shown
+    assert LONG not in shown
     assert "All of it" not in shown
 
 
@@ -68,7 +72,7 @@ def test_colour_is_there_only_if_asked_for() -> None:
 
 @pytest.mark.parametrize("width", [1, 60, 80, 1000])
 def test_a_terminal_keeps_to_its_width(width: int) -> None:
-    scene = Scene("T", "word " * 50, [Table("t", ("a", "b"), [("x", "word " * 50)]), PICTURE], [])
+    scene = Scene("T", "word " * 50, [Table("t", ("a", "b"), [("x", "word " * 50)]), PICTURE, Output("c", "word" * 50)], [])
     assert max(len(line) for line in on_terminal(scene, width=width).splitlines()) <= max(60, min(width, 100))
 
 
@@ -127,6 +131,7 @@ def test_a_page_shows_everything() -> None:
         "2. A good scene",
         "What happened.",
         "a longer name",
+        LONG,
         "1 of 3 checks do not hold.",
         "2025-01-01 at 00:00 UTC",
     ):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import stripe
 
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.lines import Order, OrderLine
@@ -14,7 +16,7 @@ from orderphase.domain.policies import Policies
 from sandbox.demo import world
 from sandbox.demo.report import Scene
 from sandbox.demo.scenes import play
-from sandbox.demo.schedules import agrees, coupon_places
+from sandbox.demo.schedules import agrees, coupon_places, running
 from sandbox.demo.sync_log import log_table
 from sandbox.demo.world import World
 from sandbox.processes import StackError
@@ -30,11 +32,15 @@ def test_every_scene_holds(stack: LocalStack) -> None:
         scenes = list(play(opened, datetime.now(UTC).date()))
     assert [scene.title for scene in scenes] == [
         "A first order",
+        "A change order, seen before it is done",
+        "The change order",
+        "A line that is corrected",
         "An order with discounts",
         "An order that cannot be billed",
         "The same event, three times",
+        "Two cancellations",
     ]
-    assert [_failures(scene) for scene in scenes] == [[], [], [], []]
+    assert [_failures(scene) for scene in scenes] == [[]] * len(scenes)
 
 
 def _failures(scene: Scene) -> list[str]:
@@ -85,19 +91,51 @@ def test_any_other_schedule_does_not() -> None:
     assert not _agrees(_schedule(phases=[first | {"start_date": CREATED + 60}, second]))
 
 
+def test_what_runs_is_the_current_phase() -> None:
+    later = int(MIDDLE.timestamp())
+    assert running(_schedule(current_phase={"start_date": CREATED})) == (CREATED, {"price_a": 1})
+    assert running(_schedule(current_phase={"start_date": later})) == (later, {"price_a": 1, "price_b": 2})
+
+
+class _Stripe:
+    """Answers an update as Stripe does under a key that was used before."""
+
+    def __init__(self, sent: dict[str, Any], *, replays: bool = True) -> None:
+        self.subscription_schedules = self
+        self._sent, self._replays = sent, replays
+
+    def update(self, _: str, params: dict[str, Any], options: dict[str, str]) -> Any:
+        assert options == {"idempotency_key": "update:00D1:8001:3"}
+        if params != self._sent:
+            raise stripe.IdempotencyError("same parameters")
+        headers = {"Idempotent-Replayed": "true"} if self._replays else {}
+        return SimpleNamespace(last_response=SimpleNamespace(headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("params", "replays", "same"), [({"phases": 1}, True, True), ({"phases": 2}, True, False), ({"phases": 1}, False, False)]
+)
+def test_whether_a_request_was_sent_is_told_by_its_key(params: dict[str, int], replays: bool, same: bool) -> None:
+    asking = object.__new__(World)
+    asking.stripe = cast("Any", _Stripe({"phases": 1}, replays=replays))
+    metadata = {"salesforce_org_id": "00D1", "salesforce_contract_id": "8001", "orderphase_generation": "3"}
+    assert asking.was_sent({"id": "sub_sched_1", "metadata": metadata}, params) is same
+
+
 def test_coupons_are_found_where_they_are_used() -> None:
     assert list(coupon_places(_schedule())) == [("coupon_all", "phase 2", None), ("coupon_b", "phase 2", "price_b")]
 
 
 def test_the_sync_log_is_shown_with_its_calls() -> None:
     entry = {
+        "flow": "order_activation",
         "outcome": "synced",
         "started_at": "2026-11-20T10:00:00.250Z",
         "finished_at": "2026-11-20T10:00:01.500Z",
         "calls": {"salesforce": 2, "stripe": 8},
         "event_id": "evt-1",
     }
-    assert log_table([entry]).rows == [("synced", "10:00:00 UTC", "1.25 s", "2", "8", "evt-1")]
+    assert log_table([entry]).rows == [("order_activation", "synced", "1.25 s", "2", "8", "evt-1")]
 
 
 def test_patience_ends_with_what_was_waited_for_and_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,4 +146,6 @@ def test_patience_ends_with_what_was_waited_for_and_the_log(monkeypatch: pytest.
     assert waiting.until("it is there", lambda: "it") == "it"
     with pytest.raises(StackError, match="in vain until it is there") as refused:
         waiting.until("it is there", lambda: None)
-    assert str(refused.value).splitlines()[1:] == [f"order_activation: line {number}" for number in range(4, 9)]
+    assert str(refused.value).splitlines()[1:] == [
+        f"{flow}: line {number}" for flow in ("order_activation", "order_item_update", "cancellation") for number in range(4, 9)
+    ]

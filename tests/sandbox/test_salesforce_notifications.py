@@ -1,4 +1,4 @@
-"""The events that the emulated org sends when an order is activated."""
+"""The events that the emulated org sends when an order is activated, or a line of an activated one is changed."""
 
 import hashlib
 import hmac
@@ -109,6 +109,39 @@ def test_every_activation_is_an_event_of_its_own(org: Client, stock: Catalogue, 
     org.emulator.update("Order", order, {"Status": "Activated"})
     org.emulator.flush()
     assert [event["id"] for event in receiver.events()] == [f"{order}-1795168800000", f"{order}-1795168890000"]
+
+
+def test_a_change_of_an_activated_orders_line_is_told_with_its_fields(
+    org: Client, stock: Catalogue, receiver: Receiver, target: str
+) -> None:
+    contract = org.emulator.create("Contract", {"AccountId": stock.account})
+    _, item = activated(org.emulator, stock, ContractId=contract)
+    org.emulator.notify(target, SECRET)
+    org.patch(f"/sobjects/OrderItem/{item}", {"quantity": 5, "UnitPrice": 90, "EndDate": "2027-06-01"})
+    org.emulator.flush()
+    assert receiver.events() == [
+        {
+            "id": f"{item}-1795168800000",
+            "type": "order_item.updated",
+            "org_id": org.emulator.org_id,
+            "record_id": item,
+            "occurred_at": "2026-11-20T10:00:00Z",
+            "data": {"contract_id": contract, "changed_fields": ["Quantity", "EndDate"]},
+        }
+    ]
+
+
+def test_other_changes_of_lines_are_not_told(org: Client, stock: Catalogue, receiver: Receiver, target: str) -> None:
+    org.emulator.notify(target, SECRET)
+    order = draft(org.emulator, stock)
+    item = org.emulator.create("OrderItem", line(stock, order))
+    org.emulator.update("OrderItem", item, {"Quantity": 5})
+    org.emulator.update("Order", order, {"Status": "Activated"})
+    org.emulator.update("OrderItem", item, {"Quantity": 5})
+    org.emulator.update("Order", order, {"Status": "Draft"})
+    org.emulator.update("OrderItem", item, {"Quantity": 6})
+    org.emulator.flush()
+    assert [event["type"] for event in receiver.events()] == ["order.activated"]
 
 
 def test_copies_and_redelivery_send_the_same_event(org: Client, stock: Catalogue, receiver: Receiver, target: str) -> None:

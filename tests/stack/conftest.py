@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.stack import LocalStack
+from tests.stack.company import Company
+
 FOLDER = Path(__file__).parent
 
 
@@ -16,3 +19,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture
+def company(stack: LocalStack) -> Company:
+    """A company that sells through the org of the stack."""
+    return Company(stack)

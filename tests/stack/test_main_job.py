@@ -4,98 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from threading import Event
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import requests
-from boto3.dynamodb.types import TypeDeserializer
 
-from orderphase.ingress.signature import sign
-from sandbox.stack import STRIPE_ACCOUNT, LocalStack
-from tests.org import Org
-
-DEADLINE = 60.0
-"""Seconds until something must have happened; a cold start on a busy machine takes a few."""
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for another process to bring something about."""
-    end, pause = time.monotonic() + DEADLINE, Event()
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} did not happen within {DEADLINE:.0f} s")
-        pause.wait(0.05)
-    return found
-
-
-class Company(Org):
-    """The org beside the deployed stack."""
-
-    def __init__(self, stack: LocalStack) -> None:
-        assert stack.salesforce is not None
-        assert stack.stripe is not None
-        super().__init__(stack.salesforce)
-        self.stack, self.stripe = stack, stack.stripe
-        self.today = datetime.now(UTC).date()
-
-    def sell(self, account: str, *entries: str, **fields: Any) -> str:
-        """An order for a year from today, activated."""
-        return self._year(account, entries, activated=True, **fields)
-
-    def draft(self, account: str, *entries: str) -> str:
-        """The same, not activated yet."""
-        return self._year(account, entries, activated=False)
-
-    def _year(self, account: str, entries: Sequence[str], *, activated: bool, **fields: Any) -> str:
-        contract = self.contract(account, start=self.today.isoformat())
-        end = (self.today + timedelta(days=365)).isoformat()
-        lines = [{"PricebookEntryId": entry, "EndDate": end} for entry in entries]
-        return self.order(account, contract, *lines, activated=activated, EffectiveDate=self.today.isoformat(), **fields)
-
-    def synced(self, order: str) -> dict[str, Any]:
-        """The order once its run is over."""
-        until(lambda: self.record("Order", order)["Stripe_Sync_Status__c"], f"the synchronisation of order {order}")
-        self.stack.settle(DEADLINE)
-        return self.record("Order", order)
-
-    def schedules(self, contract: str) -> list[dict[str, Any]]:
-        found = self.stripe.objects(STRIPE_ACCOUNT, "subscription_schedule")
-        return [schedule for schedule in found if schedule["metadata"].get("salesforce_contract_id") == contract]
-
-    def runs(self, order: str) -> list[dict[str, Any]]:
-        """The sync log of an order, read by its index."""
-        answer = self.stack.aws("dynamodb").query(
-            TableName=self.stack.outputs["SyncLogTableName"],
-            IndexName="by_order",
-            KeyConditionExpression="order_id = :order",
-            ExpressionAttributeValues={":order": {"S": order}},
-        )
-        read = TypeDeserializer().deserialize
-        return [{name: read(value) for name, value in item.items()} for item in answer["Items"]]
-
-    def send(self, order: str, event_id: str) -> None:
-        """An event as the org would send it."""
-        body = json.dumps(
-            {
-                "id": event_id,
-                "type": "order.activated",
-                "org_id": self.salesforce.org_id,
-                "record_id": order,
-                "occurred_at": datetime.now(UTC).isoformat(),
-                "data": {"contract_id": self.record("Order", order)["ContractId"]},
-            }
-        ).encode()
-        signature = sign(self.stack.webhook_secret, body, datetime.now(UTC))
-        headers = {"Content-Type": "application/json", "X-Orderphase-Signature": signature}
-        requests.post(f"{self.stack.url}/salesforce/events", body, headers=headers, timeout=60).raise_for_status()
-
-
-@pytest.fixture
-def company(stack: LocalStack) -> Company:
-    return Company(stack)
+from sandbox.stack import STRIPE_ACCOUNT
+from tests.stack.company import DEADLINE, Company, until
 
 
 def test_an_activated_order_becomes_a_schedule(company: Company) -> None:
@@ -199,17 +113,3 @@ def test_a_message_that_cannot_be_handled_goes_to_the_dead_letters_and_holds_up_
     assert [message["Body"] for message in found] == ["{}"]
     for message in found:
         sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-
-
-def test_no_log_line_names_a_person_or_a_secret(company: Company) -> None:
-    """After everything that the tests before it have made the functions log."""
-    account = company.account(Name="Geheim & Partner", Phone="+49 30 555 0199", BillingStreet="Geheimweg 7")
-    company.synced(company.sell(account, company.entry()))
-    held = [secret.items() for secret in company.stack.secrets.values()]
-    hidden = [value for values in held for name, value in values if value and name.endswith(("SECRET", "PREVIOUS", "KEY"))]
-    hidden += ["Geheim", "555 0199"]
-    for function in ("salesforce_webhook", "order_activation"):
-        lines = company.stack.function_logs(function)
-        assert lines
-        for line in lines:
-            assert not [text for text in hidden if text in line]

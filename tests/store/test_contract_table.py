@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.stub import Stubber
 
+from orderphase.domain.cancellation import CancellationRequest
+from orderphase.domain.lines import Discount
+from orderphase.domain.phases import Phase, PhaseItem, PhaseSettings
 from orderphase.errors import ConfigurationError, ConflictError, OrderphaseError, TransientError, UnknownOutcomeError
 from orderphase.store.contracts import LEASE, ContractTable, Intent, IntentState, next_intent
+from orderphase.store.phases import packed, unpacked, without_lines
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -19,7 +25,31 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 20, 10, 0, 0, 250_000, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 ORDERS = frozenset({"801A", "801B"})
-INTENT = Intent(3, "f" * 64, ORDERS, "intended", "cus_1", "sub_sched_1", "sub_1")
+JANUARY, MAY = datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 5, 1, tzinfo=UTC)
+PHASES = (
+    Phase(JANUARY, MAY, (PhaseItem("price_1", 3, None, ()),)),
+    Phase(
+        MAY,
+        None,
+        (
+            PhaseItem("price_1", 2, Discount(percent_off=Decimal("12.5")), ()),
+            PhaseItem("price_2", 1, Discount(amount_off=Decimal("5.00")), ()),
+        ),
+        PhaseSettings("send_invoice", 30, Discount(percent_off=Decimal(100))),
+    ),
+)
+INTENT = Intent(3, ORDERS, PHASES, PHASES[:1], customer_id="cus_1", schedule_id="sub_sched_1", subscription_id="sub_1")
+EVERYTHING = replace(
+    INTENT,
+    prices={"802A": "price_1", "802B": "price_2"},
+    state="recorded",
+    account_id="001A",
+    org_id="00D",
+    ends_at=MAY,
+    cancellation=CancellationRequest("on_date", date(2027, 5, 1), invoice_now=True, prorate=True),
+    message="Nothing is billed before now.",
+    extend_at=datetime(2027, 3, 1, 12, 30, tzinfo=UTC),
+)
 
 
 @pytest.fixture
@@ -111,9 +141,11 @@ class TestLedger:
         "intent",
         [
             INTENT,
-            Intent(1, "a", ORDERS),
-            Intent(2, "b", ORDERS, "applied", schedule_id="sub_sched_1"),
-            Intent(10**6, "c", ORDERS, "recorded", "cus_1", "sub_sched_1", None),
+            EVERYTHING,
+            Intent(1, frozenset()),
+            Intent(10**6, ORDERS, state="applied", schedule_id="sub_sched_1"),
+            replace(INTENT, settled=()),
+            replace(INTENT, settled=None, ends_at=MAY, cancellation=CancellationRequest()),
         ],
     )
     @pytest.mark.parametrize("by", ["intend", "release"])
@@ -148,19 +180,150 @@ class TestLedger:
         )
         assert table.acquire("800A", "run-2", NOW).intent == INTENT
 
+    def test_an_item_of_the_version_before_is_read(self, table: ContractTable, dynamodb: DynamoDBClient) -> None:
+        """It said what the orders meant by a fingerprint, and not what was sold."""
+        put_older(dynamodb, state="recorded", orders={"SS": ["801A"]})
+        assert table.acquire("800A", "run-2", NOW).intent == Intent(
+            2,
+            frozenset({"801A"}),
+            state="recorded",
+            customer_id="cus_1",
+            schedule_id="sub_sched_1",
+            account_id="001A",
+        )
+
+    def test_to_look_at_it_takes_no_lease(self, table: ContractTable) -> None:
+        assert table.read("800A") is None
+        lease = table.acquire("800A", "run-1", NOW)
+        assert table.read("800A") is None
+        table.intend(lease, EVERYTHING)
+        assert table.read("800A") == EVERYTHING
+        table.release(lease, NOW)
+
+
+def put_older(dynamodb: DynamoDBClient, **more: Any) -> None:
+    """A contract of which the version before has written the ledger."""
+    texts = {
+        "fingerprint": "f" * 64,
+        "state": "applied",
+        "customer_id": "cus_1",
+        "schedule_id": "sub_sched_1",
+        "account_id": "001A",
+    }
+    intent: Any = {"generation": {"N": "2"}} | {name: {"S": value} for name, value in texts.items()}
+    intent |= {name: {"S": value} if isinstance(value, str) else value for name, value in more.items()}
+    item: Any = {"contract_id": {"S": "800A"}, "version": {"N": "1"}, "lease_until": {"N": "0"}, "intent": {"M": intent}}
+    dynamodb.put_item(TableName="contracts", Item=item)
+
+
+def with_lines(phases: tuple[Phase, ...], *lines: str) -> tuple[Phase, ...]:
+    return tuple([replace(phase, items=tuple([replace(item, lines=lines) for item in phase.items])) for phase in phases])
+
+
+class TestPhases:
+    def test_what_is_packed_is_unpacked(self) -> None:
+        assert unpacked(packed(PHASES)) == PHASES
+        assert unpacked(packed(())) == ()
+
+    def test_the_lines_are_not_kept(self) -> None:
+        assert without_lines(with_lines(PHASES, "802A", "802B")) == PHASES
+        assert unpacked(packed(with_lines(PHASES, "802A", "802B"))) == PHASES
+
+    def test_a_thousand_phases_of_twenty_items_fit_into_an_item(self, table: ContractTable) -> None:
+        """DynamoDB: 400 KB. While a run is under way the ledger has them twice, beside the price of each line."""
+        digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(2000)]
+        phases = []
+        for number in range(1000):
+            items = [
+                PhaseItem(f"price_{digests[place][:24]}", number + place, Discount(percent_off=Decimal(place + 1)), ())
+                for place in range(20)
+            ]
+            phases.append(
+                Phase(JANUARY + number * timedelta(days=30), JANUARY + (number + 1) * timedelta(days=30), tuple(items))
+            )
+        prices = {f"802{digest[:15]}": f"price_{digest[20:44]}" for digest in digests}
+        intent = replace(EVERYTHING, phases=tuple(phases), settled=tuple(phases), prices=prices)
+        assert len(packed(phases)) < 100 * 1024
+        table.release(table.acquire("800A", "run-1", NOW), NOW, intent)
+        assert table.read("800A") == intent
+
+
+class TestDue:
+    def release(self, table: ContractTable, contract: str, extend_at: datetime | None, now: datetime = NOW) -> Intent:
+        intent = replace(INTENT, extend_at=extend_at)
+        table.release(table.acquire(contract, "run-1", now), now, intent)
+        return intent
+
+    def test_what_is_due_comes_first_the_longest_due(self, table: ContractTable) -> None:
+        expected = [(f"800{day}", self.release(table, f"800{day}", NOW - timedelta(days=day))) for day in range(3)]
+        self.release(table, "800X", NOW + SECOND)
+        self.release(table, "800Y", None)
+        assert list(table.due(NOW)) == expected[::-1]
+
+    def test_nothing_is_due(self, table: ContractTable) -> None:
+        self.release(table, "800A", NOW + SECOND)
+        assert list(table.due(NOW)) == []
+
+    def test_all_pages_are_read(self, table: ContractTable, dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        for number in range(5):
+            self.release(table, f"800{number}", NOW)
+        pages, query = [], dynamodb.query
+
+        def small(**request: Any) -> Any:
+            page = query(**request, Limit=2)
+            pages.append(len(page["Items"]))
+            return page
+
+        monkeypatch.setattr(dynamodb, "query", small)
+        assert {contract for contract, _ in table.due(NOW)} == {f"800{number}" for number in range(5)}
+        assert len(pages) == 3
+
+    def test_a_contract_that_has_all_its_phases_is_due_no_more(self, table: ContractTable, dynamodb: DynamoDBClient) -> None:
+        self.release(table, "800A", NOW)
+        self.release(table, "800A", None)
+        assert list(table.due(NOW)) == []
+        assert dynamodb.scan(TableName="contracts")["Items"][0].keys() == {
+            "contract_id",
+            "lease_owner",
+            "lease_until",
+            "version",
+            "released_at",
+            "intent",
+        }
+
+    def test_a_run_that_changes_nothing_leaves_it_due(self, table: ContractTable) -> None:
+        intent = self.release(table, "800A", NOW)
+        table.release(table.acquire("800A", "run-2", NOW), NOW)
+        assert list(table.due(NOW)) == [("800A", intent)]
+
+    def test_the_ledger_is_read_as_it_is_written(self, table: ContractTable) -> None:
+        table.release(table.acquire("800A", "run-1", NOW), NOW, EVERYTHING)
+        assert list(table.due(EVERYTHING.extend_at or NOW)) == [("800A", EVERYTHING)]
+
+    def test_a_failure_is_classified(self, dynamodb: DynamoDBClient) -> None:
+        with Stubber(dynamodb) as stub:
+            stub.add_client_error("query", service_error_code="ThrottlingException", http_status_code=400)
+            with pytest.raises(TransientError, match="the contracts that are due"):
+                list(ContractTable(dynamodb, "contracts").due(NOW))
+
 
 class TestNextIntent:
-    def test_the_first(self) -> None:
-        assert next_intent(None, "a", ORDERS) == Intent(1, "a", ORDERS)
+    @pytest.mark.parametrize("done", [True, False])
+    def test_the_same_again_as_long_as_nothing_is_known_of_it(self, done: bool) -> None:
+        last = replace(EVERYTHING, state="intended")
+        expected = replace(last, generation=4) if done else last
+        assert next_intent(last, with_lines(PHASES, "802A"), last.settled, done=done) == expected
 
-    def test_the_same_again_as_long_as_nothing_is_known_of_it(self) -> None:
-        last = Intent(4, "a", frozenset({"801A"}), "intended", "cus_1")
-        assert next_intent(last, "a", ORDERS) == replace(last, orders=ORDERS)
+    @pytest.mark.parametrize(
+        ("state", "phases"), [("intended", PHASES[:1]), ("applied", PHASES), ("recorded", PHASES), ("recorded", PHASES[:1])]
+    )
+    def test_anything_else_is_a_new_one(self, state: IntentState, phases: tuple[Phase, ...]) -> None:
+        last = replace(EVERYTHING, state=state)
+        expected = replace(last, generation=4, phases=phases, settled=PHASES, state="intended")
+        assert next_intent(last, phases, [*with_lines(PHASES, "802A")], done=False) == expected
 
-    @pytest.mark.parametrize(("state", "meaning"), [("intended", "b"), ("applied", "a"), ("recorded", "a"), ("recorded", "b")])
-    def test_anything_else_is_a_new_one(self, state: IntentState, meaning: str) -> None:
-        last = Intent(4, "a", frozenset({"801A"}), state, "cus_1", "sub_sched_1")
-        assert next_intent(last, meaning, ORDERS) == Intent(5, meaning, ORDERS)
+    def test_what_is_settled_may_not_be_known(self) -> None:
+        assert next_intent(EVERYTHING, PHASES, None, done=False).settled is None
 
 
 @pytest.mark.parametrize(

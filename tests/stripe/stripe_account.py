@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,19 +13,8 @@ from orderphase.stripe.account import StripeAccount
 from orderphase.stripe.client import StripeConnection
 from sandbox.clock import Clock
 from sandbox.serving import Server
-from sandbox.stripe_emulator import StripeEmulator, parameters
-from tests.flows.world import ACCOUNT, KEY, NOW
-
-
-class Checked(StripeConnection):
-    """Refuses what Stripe would refuse, in Python's types: an unknown parameter, None, a number that is text."""
-
-    def call[**Params, Answer](self, request: Callable[Params, Answer], *args: Params.args, **kwargs: Params.kwargs) -> Answer:
-        method: Any = request
-        words = re.findall("[A-Z][a-z]+", type(method.__self__).__name__.removesuffix("Service"))
-        operation = f"{'_'.join(words).lower()}s.{method.__name__}"
-        parameters.check(operation, next((argument for argument in args if isinstance(argument, dict)), {}))
-        return super().call(request, *args, **kwargs)
+from sandbox.stripe_emulator import StripeEmulator
+from tests.flows.world import ACCOUNT, KEY, NOW, Checked
 
 
 @dataclass

@@ -13,7 +13,8 @@ import pytest
 from orderphase.domain.account import Account, Address
 from orderphase.domain.catalogue import PriceBookEntry, Product
 from orderphase.domain.lines import Discount
-from orderphase.domain.planning import Coupon
+from orderphase.domain.requests import Coupon
+from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, OrderphaseError, UnknownOutcomeError
 from orderphase.stripe.account import (
     Schedule,
@@ -26,7 +27,7 @@ from orderphase.stripe.account import (
 )
 from sandbox.serving import Response, Server
 from sandbox.stripe_emulator import parameters
-from tests.flows.world import ACCOUNT, ORG
+from tests.flows.world import ACCOUNT, NOW, ORG
 from tests.scripted import Scripted
 from tests.stripe.stripe_account import Stripe, connect
 
@@ -408,15 +409,39 @@ class TestSchedules:
     def test_a_customer_that_is_gone_has_no_schedule(self, stripe: Stripe) -> None:
         assert stripe.account().find_schedule({"salesforce_contract_id": "800A"}, customer="cus_gone") is None
 
+    def of_lines(self, stripe: Stripe, *lines: str) -> Schedule:
+        """A schedule that begins now, with a phase of a month for each of these texts, which name the lines."""
+        params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))
+        (phase,) = params["phases"]
+        params["phases"] = [
+            {
+                "items": [{**phase["items"][0], "metadata": {"salesforce_order_item_ids": text}}],
+                "duration": {"interval": "month", "interval_count": 1},
+            }
+            for text in lines
+        ]
+        return stripe.account().create_schedule(params, key="1")
+
     def test_whom_a_schedule_bills(self, stripe: Stripe) -> None:
         account, connection = stripe.account(), stripe.connection()
-        customer = account.ensure_customer(ACME, org_id=ORG)
-        made = account.create_schedule(self.params(stripe, customer, salesforce_order_id="801A"), key="1")
-        assert account.bills(made.id, "801A", [])
-        assert not account.bills(made.id, "801B", ["802B"])
-        assert not account.bills("sub_sched_gone", "801A", [])
+        made = self.of_lines(stripe, "802A", "802B,802C")
+        for line in ("802A", "802B", "802C"):
+            assert account.bills(made.id, "801A", [line, "802X"])
+        assert not account.bills(made.id, "801A", ["802D"])
+        assert not account.bills("sub_sched_gone", "801A", ["802A"])
+        stripe.clock.advance(timedelta(days=40))
+        assert not account.bills(made.id, "801A", ["802A"]), "its phase is over"
+        assert account.bills(made.id, "801A", ["802B"])
         connection.call(connection.api.subscription_schedules.cancel, made.id)
-        assert not account.bills(made.id, "801A", [])
+        assert not account.bills(made.id, "801A", ["802B"])
+
+    def test_what_was_let_go_bills_on_as_in_its_last_phase(self, stripe: Stripe) -> None:
+        account = stripe.account()
+        made = self.of_lines(stripe, "802A", "802B")
+        stripe.clock.advance(timedelta(days=400))
+        assert stripe.objects("subscription_schedule")[0]["status"] == "released"
+        assert account.bills(made.id, "801A", ["802B"])
+        assert not account.bills(made.id, "801A", ["802A"])
 
     def test_looked_passes_over_what_is_stored(self, stripe: Stripe) -> None:
         params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))
@@ -429,3 +454,140 @@ class TestSchedules:
             "release",
             "cancel",
         ]
+
+    def test_a_subscription_that_was_taken_over_does_not_count(self, stripe: Stripe) -> None:
+        account, connection = stripe.account(), stripe.connection()
+        made = self.of_lines(stripe, "802A")
+        connection.call(connection.api.subscription_schedules.release, made.id)
+        assert account.bills(made.id, "801A", ["802A"], beside="sub_other")
+        assert not account.bills(made.id, "801A", ["802A"], beside=made.subscription_id)
+
+
+def running(stripe: Stripe, **params: Any) -> Schedule:
+    """A schedule of a month's price for a year, which begins now."""
+    account = stripe.account()
+    product = account.ensure_product(PRODUCT, org_id=ORG)
+    price = account.create_price(entry(), product, currency="USD", org_id=ORG)
+    phase = {"items": [{"price": price, "quantity": 2}], "duration": {"interval": "year", "interval_count": 1}}
+    customer = account.ensure_customer(ACME, org_id=ORG)
+    return account.create_schedule({"customer": customer, "start_date": "now", "phases": [phase], **params}, key="schedule")
+
+
+class TestReadingSchedules:
+    def read(self, stripe: Stripe, schedule: str, *, calls: int) -> HeldSchedule:
+        account = stripe.account()
+        held = account.read_schedule(schedule)
+        assert account.calls == calls
+        assert held is not None
+        return held
+
+    def release(self, stripe: Stripe, schedule: str) -> None:
+        connection = stripe.connection()
+        connection.call(connection.api.subscription_schedules.release, schedule)
+
+    def test_there_is_none(self, stripe: Stripe) -> None:
+        assert stripe.account().read_schedule("sub_sched_gone") is None
+
+    def test_any_other_refusal_is_raised(self, stripe: Stripe) -> None:
+        stripe.emulator.inject("refuse", error="402")
+        with pytest.raises(DataError):
+            stripe.account().read_schedule("sub_sched_1")
+
+    def test_one_that_runs_is_one_request(self, stripe: Stripe) -> None:
+        made = running(stripe, metadata={"salesforce_contract_id": "800A"})
+        held = self.read(stripe, made.id, calls=1)
+        (price,) = stripe.objects("price")
+        assert (held.status, held.live, held.subscription_id) == ("active", True, made.subscription_id)
+        assert held.current is not None
+        assert (held.current.quantities, held.currency) == ({price["id"]: 2}, "USD")
+        assert held.metadata == {"salesforce_contract_id": "800A"}
+        assert held.period_end == NOW.replace(month=12)
+
+    def test_one_that_is_over_is_one_request(self, stripe: Stripe) -> None:
+        account, made = stripe.account(), running(stripe)
+        account.cancel_schedule(made.id, {"prorate": False, "invoice_now": False}, key="cancel:1")
+        held = self.read(stripe, made.id, calls=1)
+        assert (held.status, held.live, held.subscription_lives, held.ended_at) == ("canceled", False, False, NOW)
+
+    def test_of_one_that_has_let_go_the_subscription_is_looked_at(self, stripe: Stripe) -> None:
+        made = running(stripe)
+        self.release(stripe, made.id)
+        held = self.read(stripe, made.id, calls=2)
+        assert (held.status, held.live, held.subscription_lives) == ("released", False, True)
+        assert (held.subscription_id, held.period_end) == (made.subscription_id, NOW.replace(month=12))
+        connection = stripe.connection()
+        connection.call(connection.api.subscriptions.cancel, made.subscription_id or "")
+        assert not self.read(stripe, made.id, calls=2).subscription_lives
+
+    def test_the_one_that_has_taken_over_is_answered(self, stripe: Stripe) -> None:
+        made = running(stripe)
+        for number in range(2):
+            self.release(stripe, stripe.objects("subscription_schedule")[-1]["id"])
+            stripe.account().create_schedule({"from_subscription": made.subscription_id}, key=f"attach:{number}", looked=True)
+        _, between, last = (schedule["id"] for schedule in stripe.objects("subscription_schedule"))
+        for asked, calls in ((made.id, 3), (between, 3), (last, 1)):
+            held = self.read(stripe, asked, calls=calls)
+            assert (held.id, held.status, held.subscription_id) == (last, "active", made.subscription_id)
+
+    def test_one_that_stripe_shows_in_another_way_is_named(self) -> None:
+        service = Scripted(lambda _: Response(body={"id": "sub_sched_1", "object": "subscription_schedule", "phases": []}))
+        with Server(service) as server, pytest.raises(DataError, match=r"schedule\.status"):
+            StripeAccount(connect(server.url, [])).read_schedule("sub_sched_1")
+
+
+class TestChangingSchedules:
+    def test_an_update(self, stripe: Stripe) -> None:
+        account, made = stripe.account(), running(stripe)
+        for _ in range(2):
+            assert account.update_schedule(made.id, {"end_behavior": "cancel"}, key="update:1") == made
+        assert stripe.objects("subscription_schedule")[0]["end_behavior"] == "cancel"
+        assert len(stripe.objects("subscription_schedule")) == 1
+
+    def test_a_key_that_is_used_up_is_passed_over(self, stripe: Stripe) -> None:
+        """Whoever sends it has read the schedule before, and found it unchanged."""
+        account, made = stripe.account(), running(stripe)
+        stripe.emulator.inject("stored", error="500", method="POST")
+        with pytest.raises(UnknownOutcomeError):
+            account.update_schedule(made.id, {"end_behavior": "cancel"}, key="update:1")
+        assert account.update_schedule(made.id, {"end_behavior": "release"}, key="update:1") == made
+        assert stripe.objects("subscription_schedule")[0]["end_behavior"] == "release"
+
+    def test_what_is_over_is_refused(self, stripe: Stripe) -> None:
+        account, made = stripe.account(), running(stripe)
+        asked = {"prorate": True, "invoice_now": True}
+        assert account.cancel_schedule(made.id, asked, key="cancel:1") == made
+        assert account.cancel_schedule(made.id, asked, key="cancel:1") == made, "the same request again"
+        for call in (account.cancel_schedule, account.update_schedule):
+            with pytest.raises(DataError, match="canceled"):
+                call(
+                    made.id, {"prorate": False} if call == account.cancel_schedule else {"end_behavior": "cancel"}, key="other"
+                )
+
+
+class TestInvoices:
+    def test_a_preview_leaves_nothing(self, stripe: Stripe) -> None:
+        account, made = stripe.account(), running(stripe)
+        writes = stripe.emulator.writes()
+        (schedule,) = stripe.objects("subscription_schedule")
+        item = {"price": stripe.objects("price")[0]["id"], "quantity": 2}
+        phase = {
+            "start_date": schedule["phases"][0]["start_date"],
+            "end_date": schedule["phases"][0]["end_date"],
+            "items": [item],
+        }
+        shown = account.preview_invoice({"schedule": made.id, "schedule_details": {"phases": [phase]}})
+        assert (shown["total"], len(shown["lines"]["data"])) == (2000, 1)
+        assert stripe.emulator.writes() == writes
+
+    def test_there_is_nothing_to_come(self, stripe: Stripe) -> None:
+        made = running(stripe)
+        stripe.account().cancel_schedule(made.id, {"prorate": False}, key="cancel:1")
+        start = stripe.clock.timestamp()
+        phase = {"items": [{"price": stripe.objects("price")[0]["id"]}], "start_date": start, "end_date": start + 86_400}
+        with pytest.raises(DataError, match="No upcoming invoices"):
+            stripe.account().preview_invoice({"schedule": made.id, "schedule_details": {"phases": [phase]}})
+
+    def test_the_product_of_a_price(self, stripe: Stripe) -> None:
+        running(stripe)
+        (price,) = stripe.objects("price")
+        assert stripe.account().product_of(price["id"]) == price["product"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from sandbox.demo.report import Scene
-from sandbox.demo.scenes import discounts, faults, first_order, repetition
+from sandbox.demo.scenes import cancellations, change_order, discounts, faults, first_order, line_edit, preview, repetition
 from sandbox.demo.shop import Shop
 from sandbox.demo.world import World
 
@@ -16,6 +16,13 @@ def play(world: World, today: date) -> Iterator[Scene]:
     shop = Shop(world.org, today)
     sold = first_order.sell(shop)
     yield first_order.play(world, shop, sold)
-    yield discounts.play(world, shop)
+    change = preview.enter(shop, sold)
+    scene, previewed = preview.play(world, sold, change)
+    yield scene
+    yield change_order.play(world, sold, change, previewed)
+    yield line_edit.play(world, sold)
+    discounted = discounts.sell(shop)
+    yield discounts.play(world, discounted)
     yield faults.play(world, shop)
     yield repetition.play(world, sold)
+    yield cancellations.play(world, shop, discounted, sold)

@@ -7,7 +7,7 @@ from orderphase.domain.policies import Policies
 from orderphase.timeline import timeline_lines
 from sandbox.demo.report import Block, Paragraph, Picture, Raw, Scene, Table, equal
 from sandbox.demo.schedules import agrees, coupon_places, schedule_table
-from sandbox.demo.shop import CUSTOMER, Shop, line
+from sandbox.demo.shop import CUSTOMER, Draft, Shop, line
 from sandbox.demo.sync_log import log_table
 from sandbox.demo.world import World
 
@@ -17,11 +17,15 @@ PERCENT, AMOUNT = "10", "25.00"
 COUPONS = 3
 
 
-def play(world: World, shop: Shop) -> Scene:
-    """Sell with discounts and show where the coupons went."""
-    before, customers = world.writes(), world.customers()
+def sell(shop: Shop) -> Draft:
+    """Enter the order."""
     discounted = line("Analytics", "20", (6, 12), Stripe_Discount_Amount_Off__c=AMOUNT)
-    sold = shop.draft(line("Platform", "2", (0, 12)), discounted, Stripe_Discount_Percent_Off__c=PERCENT)
+    return shop.draft(line("Platform", "2", (0, 12)), discounted, Stripe_Discount_Percent_Off__c=PERCENT)
+
+
+def play(world: World, sold: Draft) -> Scene:
+    """Activate it and show where the coupons went."""
+    before, customers = world.writes(), world.customers()
     order, seconds = world.activate(sold.order_id)
     orders = world.orders(sold.order_id)
     consolidated = consolidate(orders, Policies())

@@ -12,7 +12,7 @@ def play(world: World, sold: Draft) -> Scene:
     """Deliver the event of an order that is synced already, and show that nothing comes of it."""
     event = world.org.notifications(sold.order_id)[0]["event"]
     renamed = event | {"id": f"{event['id']}-again"}
-    before = world.writes()
+    before, logged = world.writes(), len(world.sync_log(sold.contract_id))
     signed_anew = world.deliver(event)
     deliveries = [
         ("the same event, signed anew", signed_anew),
@@ -20,7 +20,7 @@ def play(world: World, sold: Draft) -> Scene:
         ("the same event under a new id", world.deliver(renamed)),
     ]
     answers = [(what, world.send(request)) for what, request in deliveries]
-    entries = world.sync_log(sold.contract_id, entries=2)
+    entries = world.sync_log(sold.contract_id, entries=logged + 1)[logged:]
     world.settle()
     schedules = world.schedules(sold.contract_id)
     blocks: list[Block] = [
@@ -41,7 +41,7 @@ def play(world: World, sold: Draft) -> Scene:
             equal("The gateway took all three", [status for _, status in answers], [202, 202, 202]),
             equal("The contract still has exactly one schedule", len(schedules), 1),
             equal("Nothing was written to Stripe", world.writes() - before, 0),
-            equal("One of the three started a run", len(world.sync_log(sold.contract_id, entries=2)), 2),
-            equal("The sync log says unchanged", [entry["outcome"] for entry in entries], ["synced", "unchanged"]),
+            equal("One of the three started a run", len(world.sync_log(sold.contract_id)) - logged, 1),
+            equal("The sync log says unchanged", [entry["outcome"] for entry in entries], ["unchanged"]),
         ],
     )

@@ -15,10 +15,23 @@ from orderphase.stripe.account import StripeAccount, is_price_of, product_of
 
 @dataclass(slots=True)
 class Catalogue:
-    """The Stripe price of every price identity of a contract; `updates` write back what Salesforce did not know."""
+    """The Stripe prices of price book entries, and the products of these prices; `updates` write back what was not known."""
 
     prices: dict[str, str] = field(default_factory=dict)
+    products: dict[str, str] = field(default_factory=dict)
     updates: list[Update] = field(default_factory=list)
+
+    def tell(self, update: Update) -> None:
+        """Have Salesforce told something once."""
+        if update not in self.updates:
+            self.updates.append(update)
+
+    def add(self, more: Catalogue) -> None:
+        """Take over another one."""
+        self.prices |= more.prices
+        self.products |= more.products
+        for update in more.updates:
+            self.tell(update)
 
 
 class CatalogueSource:
@@ -40,37 +53,43 @@ class CatalogueSource:
         """What tells the account which customer it is."""
         return Update("Account", account.id, {self._mapping.account.customer_id: customer})
 
-    def prices(self, orders: Iterable[Order], wanted: Container[str], *, org_id: str, create: bool) -> Catalogue:
-        """The Stripe prices of the price identities in `wanted`. Those that Salesforce does not know are looked up together.
-
-        With `create`, what is not found is made; without, it is left out.
-        """
+    def find(self, orders: Iterable[Order], wanted: Container[str], *, org_id: str) -> Catalogue:
+        """The Stripe prices of those price book entries in `wanted` that have one which Salesforce does not know of."""
         catalogue = Catalogue()
-        unknown: dict[str, tuple[PriceBookEntry, str]] = {}
-        for order in orders:
-            for line in order.lines:
-                if line.price is None or line.price not in wanted:
-                    continue
-                if line.entry is not None and line.price == line.entry.id:
-                    unknown[line.entry.id] = line.entry, order.currency or self._currency
-                else:
-                    catalogue.prices[line.price] = line.price
-        if not unknown:
-            return catalogue
-        found = self._stripe.find_prices([entry for entry, _ in unknown.values()], org_id=org_id)
-        products = {entry.product.id: entry.product.product_id for entry, _ in unknown.values() if entry.product.product_id}
-        for entry, currency in unknown.values():
+        entries = self._entries(orders, wanted)
+        found = self._stripe.find_prices([entry for entry, _ in entries], org_id=org_id) if entries else {}
+        for entry, currency in entries:
             price = found.get(entry.id)
             if price is not None and is_price_of(price, entry, currency=currency):
-                price_id, product_id = price.id, product_of(price)
-            elif create:
-                product_id = products.get(entry.product.id) or self._stripe.ensure_product(entry.product, org_id=org_id)
-                price_id = self._stripe.create_price(entry, product_id, currency=currency, org_id=org_id)
-            else:
-                continue
-            catalogue.prices[entry.id] = price_id
-            catalogue.updates.append(Update("PricebookEntry", entry.id, {self._mapping.price_book_entry.price_id: price_id}))
-            if entry.product.id not in products:
-                products[entry.product.id] = product_id
-                catalogue.updates.append(Update("Product2", entry.product.id, {self._mapping.product.product_id: product_id}))
+                self._note(catalogue, entry, price.id, product_of(price))
         return catalogue
+
+    def create(self, orders: Iterable[Order], missing: Container[str], *, org_id: str) -> Catalogue:
+        """Make the Stripe prices, and products, of the price book entries in `missing`, which `find` has not found."""
+        catalogue = Catalogue()
+        products: dict[str, str] = {}
+        for entry, currency in self._entries(orders, missing):
+            product = products.get(entry.product.id) or entry.product.product_id
+            product = product or self._stripe.ensure_product(entry.product, org_id=org_id)
+            products[entry.product.id] = product
+            price = self._stripe.create_price(entry, product, currency=currency, org_id=org_id)
+            self._note(catalogue, entry, price, product)
+        return catalogue
+
+    def _entries(self, orders: Iterable[Order], wanted: Container[str]) -> list[tuple[PriceBookEntry, str]]:
+        """The price book entries among the price identities, each with the currency that it is sold in."""
+        entries = {
+            line.entry.id: (line.entry, order.currency or self._currency)
+            for order in orders
+            for line in order.lines
+            if line.entry is not None and not line.entry.price_id and line.entry.id in wanted
+        }
+        return list(entries.values())
+
+    def _note(self, catalogue: Catalogue, entry: PriceBookEntry, price: str, product: str) -> None:
+        """Salesforce is to be told of what it does not know."""
+        catalogue.prices[entry.id] = price
+        catalogue.products[price] = product
+        catalogue.tell(Update("PricebookEntry", entry.id, {self._mapping.price_book_entry.price_id: price}))
+        if entry.product.product_id is None:
+            catalogue.tell(Update("Product2", entry.product.id, {self._mapping.product.product_id: product}))

@@ -15,7 +15,7 @@ from orderphase.stripe.account import Schedule, StripeAccount
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run has come to; `error` is the classified error that made it so, where there was one."""
+    """What a run has come to; `error` is the classified error that made it so, `order_id` the order that it was about."""
 
     outcome: Outcome
     message: str
@@ -23,6 +23,7 @@ class Report:
     findings: Sequence[Finding] = ()
     schedule: Schedule | None = None
     error: OrderphaseError | None = None
+    order_id: str | None = None
 
 
 class Runs:
@@ -34,7 +35,7 @@ class Runs:
         self._stripe = stripe
         self._now = now
 
-    def run(self, flow: str, run_id: str, order_id: str, event_id: str, work: Callable[[], Report]) -> Report:
+    def run(self, flow: str, run_id: str, record_id: str, event_id: str, work: Callable[[], Report]) -> Report:
         """Do `work` and log its report. An error is logged as an interruption and raised again; of a bug, only its type."""
         started = self._now()
         salesforce, stripe = self._contracts.calls, self._stripe.calls
@@ -43,15 +44,15 @@ class Runs:
             report = work()
         except OrderphaseError as problem:
             interruption = problem
-            report = Report("interrupted", problem.message, order_id, error=problem)
+            report = Report("interrupted", problem.message, record_id, error=problem)
         except Exception as bug:  # noqa: BLE001 (raised again below)
             interruption = bug
             known = OrderphaseError("A bug: see the function's log.", code=type(bug).__name__)
-            report = Report("interrupted", known.message, order_id, error=known)
+            report = Report("interrupted", known.message, record_id, error=known)
         self._log.add(
             Entry(
                 contract_id=report.contract_id,
-                order_id=order_id,
+                order_id=report.order_id or record_id,
                 event_id=event_id,
                 run_id=run_id,
                 flow=flow,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import batched
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from orderphase.domain.account import Account, Address
 from orderphase.domain.lines import Order
 from orderphase.domain.policies import Policies
+from orderphase.domain.sequence import Draft
 from orderphase.errors import ConfigurationError, DataError, OrderphaseError
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.client import API_VERSION, SalesforceClient, classified
@@ -37,7 +39,8 @@ class OrderState:
 class ContractState:
     """One contract as Salesforce has it now: the order that was asked for, and every activated order with it.
 
-    id: the Contract's id; the order's own where it has no Contract. orders: activated ones only.
+    id: the Contract's id; the order's own where it has no Contract. orders: activated ones only; drafts: the others that have
+    lines.
     """
 
     id: str
@@ -48,6 +51,7 @@ class ContractState:
     subscription_id: str | None
     orders: tuple[Order, ...]
     states: Mapping[str, OrderState]
+    drafts: tuple[Draft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +91,37 @@ class Contracts:
         """How many requests were made so far."""
         return self._client.calls
 
-    def read(self, order_id: str) -> ContractState:
+    def read(self, order_id: str, *, supposing: bool = False) -> ContractState:
         """Read everything about the contract of one order: one request, more only beyond 2,000 lines.
 
+        supposing: the order is taken as activated, whether it is or not.
         Raises DataError with the code NOT_FOUND where the order is gone.
         """
-        if not (order_id.isascii() and order_id.isalnum()):
-            raise DataError(f"{order_id!r} is not the id of an Order.")
+        return self._read("Order", order_id, "Id = '{}'", supposing=supposing)
+
+    def read_of_line(self, line_id: str) -> ContractState:
+        """The same for the order of one order line. Raises DataError with the code NOT_FOUND where the line is gone."""
+        return self._read("OrderItem", line_id, "Id IN (SELECT OrderId FROM OrderItem WHERE Id = '{}')")
+
+    def _read(self, kind: str, record_id: str, condition: str, *, supposing: bool = False) -> ContractState:
+        if not (record_id.isascii() and record_id.isalnum()):
+            raise DataError(f"{record_id!r} is not the id of an {kind}.")
+        chosen = condition.format(record_id)
         try:
-            answers = self._ask(order_id)
+            answers = self._ask(chosen)
         except ConfigurationError as problem:
             # An org with one currency knows no CurrencyIsoCode. If that was not it, the second answer says so.
             if problem.code != "INVALID_FIELD" or not self._currencies:
                 raise
             self._currencies = False
             try:
-                answers = self._ask(order_id)
+                answers = self._ask(chosen)
             except ConfigurationError:
                 self._currencies = True
                 raise
         if not answers.order:
-            raise DataError(f"Order {order_id} is not in Salesforce any more.", code="NOT_FOUND")
-        return self._state(answers)
+            raise DataError(f"{kind} {record_id} is not in Salesforce any more.", code="NOT_FOUND")
+        return self._state(answers, supposed=answers.order["Id"] if supposing else None)
 
     def write_back(self, updates: Iterable[Update]) -> None:
         """Write all updates, 200 records a request, each request all or nothing. Raises the first refusal, classified.
@@ -124,14 +137,14 @@ class Contracts:
                         message = f"Salesforce refuses to write to {update.object} {update.id}: {error['message']}"
                         raise classified(error["statusCode"], message)
 
-    def _ask(self, order_id: str) -> _Answers:
+    def _ask(self, chosen: str) -> _Answers:
         """One composite request. Where there is no Contract, Salesforce refuses the queries that name it; the others serve."""
-        contract = "@{order.records[0].ContractId}"
-        contract_lines = f"Order.ContractId = '{contract}' AND Order.StatusCode = '{_ACTIVATED}'"
+        own_lines = "OrderId = '@{order.records[0].Id}'"
+        contract_lines = "Order.ContractId = '@{order.records[0].ContractId}'"
         queries = {
-            "order": f"SELECT {', '.join(self._order_fields())} FROM Order WHERE Id = '{order_id}'",  # noqa: S608 (SOQL)
-            "own_lines": self._lines(f"OrderId = '{order_id}'"),
-            "own_prices": self._prices(f"OrderId = '{order_id}'"),
+            "order": f"SELECT {', '.join(self._order_fields())} FROM Order WHERE {chosen}",  # noqa: S608 (SOQL)
+            "own_lines": self._lines(own_lines),
+            "own_prices": self._prices(own_lines),
             "contract_lines": self._lines(contract_lines),
             "contract_prices": self._prices(contract_lines),
         }
@@ -241,7 +254,7 @@ class Contracts:
         where = f"Pricebook2.IsStandard = true AND IsActive = true AND Product2Id IN ({products})"
         return f"SELECT {', '.join(_unique(columns))} FROM PricebookEntry WHERE {where} ORDER BY Id"  # noqa: S608 (SOQL)
 
-    def _state(self, answers: _Answers) -> ContractState:
+    def _state(self, answers: _Answers, *, supposed: str | None) -> ContractState:
         record = answers.order
         contract = record["Contract"] if record["ContractId"] else None
         if record["ContractId"] and contract is None:
@@ -255,7 +268,7 @@ class Contracts:
             order = orders.setdefault(line["Order"]["Id"], {**line["Order"], "OrderItems": []})
             entry = entries.get((line["Product2Id"], order.get("CurrencyIsoCode")))
             order["OrderItems"].append({**line, "PricebookEntry": entry})
-        activated = [order for order in orders.values() if order["StatusCode"] == _ACTIVATED]
+        activated = {id_: order for id_, order in orders.items() if order["StatusCode"] == _ACTIVATED or id_ == supposed}
         return ContractState(
             id=record["ContractId"] or record["Id"],
             has_contract=contract is not None,
@@ -263,9 +276,17 @@ class Contracts:
             account=self._account(record["Account"]),
             schedule_id=holder[names.schedule_id] or None,
             subscription_id=holder[names.subscription_id] or None,
-            orders=read_orders(activated, self._policies, self._mapping),
-            states={order["Id"]: self._order_state(order) for order in activated},
+            orders=read_orders([*activated.values()], self._policies, self._mapping),
+            states={id_: self._order_state(order) for id_, order in activated.items()},
+            drafts=tuple(self._drafts(order for id_, order in orders.items() if id_ not in activated)),
         )
+
+    def _drafts(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Draft]:
+        """A draft need not be complete; without a date it comes before nothing."""
+        for record in records:
+            if effective := record[self._mapping.order.effective_date]:
+                lines = tuple([line["Id"] for line in record["OrderItems"]])
+                yield Draft(record["Id"], record["OrderNumber"], date.fromisoformat(effective[:10]), lines)
 
     def _order_state(self, record: Mapping[str, Any]) -> OrderState:
         names = self._mapping.order

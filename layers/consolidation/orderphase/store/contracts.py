@@ -7,12 +7,17 @@ expires.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from orderphase.aws import classified_errors
+from orderphase.domain.cancellation import CancellationRequest
+from orderphase.domain.phases import Phase
+from orderphase.store.phases import packed, unpacked, without_lines
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,31 +25,45 @@ if TYPE_CHECKING:
 LEASE = timedelta(seconds=60)
 """Twice the time that a function may run: whoever holds a lease longer than that is dead."""
 
-_TEXTS = ("fingerprint", "state", "customer_id", "schedule_id", "subscription_id", "account_id", "message")
+EXTENSION_INDEX = "by_extension"
+"""The index of the contracts whose schedule needs its next phases, by when."""
+
+_TEXTS = ("state", "customer_id", "schedule_id", "subscription_id", "account_id", "org_id", "message")
+_PHASES = ("phases", "settled")
+_TIMES = ("ends_at", "extend_at")
+_EXTENSION = {"S": "due"}
 
 IntentState = Literal["intended", "applied", "recorded"]
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One thing that is or was to be done for a contract.
+    """What is or was to be done for a contract last.
 
-    generation: counts the intents of a contract; each has an idempotency key of its own.
-    state: `intended`, nothing is known of Stripe yet; `applied`, the schedule exists; `recorded`, Salesforce knows it too.
-    fingerprint: what the schedule means (`domain.planning.fingerprint`).
-    orders: ids of the orders that it bills. account_id: whom it bills.
-    message: what the orders are to be told beside their ids.
+    generation: counts the intents of a contract; each has an idempotency key of its own, and the schedule says which it has.
+    state: `intended`, nothing is known of Stripe yet; `applied`, the schedule is so; `recorded`, Salesforce knows it too.
+    phases: everything that was sold, with the Stripe prices that bill it, but not of which lines; settled: what was so before,
+    while it is `intended`. prices: the price of each line that is billed at the price book's.
+    orders: ids of the orders that are billed. account_id, org_id: whom it bills, and where the records are.
+    ends_at: for when the contract was cancelled; cancellation: how.
+    message: what the orders are to be told beside their ids. extend_at: when the schedule needs its next phases.
     """
 
     generation: int
-    fingerprint: str
     orders: frozenset[str]
+    phases: tuple[Phase, ...] = ()
+    settled: tuple[Phase, ...] | None = None
+    prices: Mapping[str, str] = field(default_factory=dict)
     state: IntentState = "intended"
     customer_id: str | None = None
     schedule_id: str | None = None
     subscription_id: str | None = None
     account_id: str | None = None
+    org_id: str | None = None
+    ends_at: datetime | None = None
+    cancellation: CancellationRequest | None = None
     message: str | None = None
+    extend_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +125,38 @@ class ContractTable:
         if intent is not None:
             expression += ", intent = :intent"
             values[":intent"] = {"M": _item(intent)}
+            if intent.extend_at is None:
+                expression += " REMOVE extension, extend_at"
+            else:
+                expression += ", extension = :extension, extend_at = :extend_at"
+                values |= {":extension": _EXTENSION, ":extend_at": _timestamp(intent.extend_at)}
         self._write(lease, expression, values)
+
+    def read(self, contract_id: str) -> Intent | None:
+        """The last intent of a contract, without its lease: to look at, not to act on."""
+        with classified_errors(f"the ledger of contract {contract_id}"):
+            answer = self._client.get_item(TableName=self._table, Key={"contract_id": {"S": contract_id}}, ConsistentRead=True)
+        return _intent(answer.get("Item", {}).get("intent", {}).get("M"))
+
+    def due(self, now: datetime) -> Iterator[tuple[str, Intent]]:
+        """The contracts whose schedule needs its next phases by `now`, the longest due first; a request for each page."""
+        start: dict[str, Any] = {}
+        while True:
+            with classified_errors("the contracts that are due"):
+                page = self._client.query(
+                    TableName=self._table,
+                    IndexName=EXTENSION_INDEX,
+                    KeyConditionExpression="extension = :extension AND extend_at <= :now",
+                    ExpressionAttributeValues={":extension": _EXTENSION, ":now": _timestamp(now)},
+                    **start,
+                )
+            for item in page["Items"]:
+                intent = _intent(item.get("intent", {}).get("M"))
+                if intent is not None:
+                    yield item["contract_id"]["S"], intent
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _write(self, lease: Lease, expression: str, values: dict[str, Any]) -> None:
         with classified_errors(f"the ledger of contract {lease.contract_id}"):
@@ -123,11 +173,17 @@ class ContractTable:
             )
 
 
-def next_intent(last: Intent | None, fingerprint: str, orders: Iterable[str]) -> Intent:
-    """The intent of a run that finds nothing of an earlier one: the same one again if it means the same, else a new one."""
-    if last is not None and last.state == "intended" and last.fingerprint == fingerprint:
-        return replace(last, orders=frozenset(orders))
-    return Intent(last.generation + 1 if last else 1, fingerprint, frozenset(orders))
+def next_intent(last: Intent, phases: Sequence[Phase], settled: Sequence[Phase] | None, *, done: bool) -> Intent:
+    """The intent of a run that is about to write: the same one again if it is still open and means the same, else a new one.
+
+    settled: what is applied so far. done: whether the last one is known to be carried out. Everything else is taken over.
+    """
+    wanted = without_lines(phases)
+    generation = last.generation
+    if done or last.state != "intended" or last.phases != wanted:
+        generation += 1
+    before = None if settled is None else without_lines(settled)
+    return replace(last, generation=generation, phases=wanted, settled=before, state="intended")
 
 
 def _timestamp(moment: datetime) -> dict[str, str]:
@@ -136,13 +192,34 @@ def _timestamp(moment: datetime) -> dict[str, str]:
 
 def _item(intent: Intent) -> dict[str, Any]:
     texts = {name: getattr(intent, name) for name in _TEXTS}
-    item = {name: {"S": value} for name, value in texts.items() if value}
-    return item | {"generation": {"N": str(intent.generation)}, "orders": {"SS": sorted(intent.orders)}}
+    item: dict[str, Any] = {name: {"S": value} for name, value in texts.items() if value}
+    for name in _PHASES:
+        if (phases := getattr(intent, name)) is not None:
+            item[name] = {"B": packed(phases)}
+    for name in _TIMES:
+        if (moment := getattr(intent, name)) is not None:
+            item[name] = _timestamp(moment)
+    if intent.prices:
+        item["prices"] = {"B": zlib.compress(json.dumps(dict(intent.prices)).encode())}
+    if intent.cancellation is not None:
+        item["cancellation"] = {"S": json.dumps(asdict(intent.cancellation), default=str)}
+    if intent.orders:
+        item["orders"] = {"SS": sorted(intent.orders)}
+    return item | {"generation": {"N": str(intent.generation)}}
 
 
 def _intent(item: Any) -> Intent | None:
     if not item:
         return None
     # By name: while a new version is being deployed, the other one's attributes may be there too.
-    texts = {name: item[name]["S"] for name in _TEXTS if name in item}
-    return Intent(generation=int(item["generation"]["N"]), orders=frozenset(item["orders"]["SS"]), **texts)
+    values: dict[str, Any] = {name: item[name]["S"] for name in _TEXTS if name in item}
+    values |= {name: unpacked(item[name]["B"]) for name in _PHASES if name in item}
+    values |= {name: datetime.fromtimestamp(float(item[name]["N"]), UTC) for name in _TIMES if name in item}
+    if "prices" in item:
+        values["prices"] = json.loads(zlib.decompress(item["prices"]["B"]))
+    if "cancellation" in item:
+        asked = json.loads(item["cancellation"]["S"])
+        day = asked.pop("date")
+        values["cancellation"] = CancellationRequest(date=day and date.fromisoformat(day), **asked)
+    orders = frozenset(item["orders"]["SS"]) if "orders" in item else frozenset()
+    return Intent(generation=int(item["generation"]["N"]), orders=orders, **values)

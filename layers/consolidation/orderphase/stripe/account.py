@@ -1,4 +1,4 @@
-"""What Orderphase does in a Stripe account: find or create customers, products, prices and coupons; create schedules.
+"""What Orderphase does in a Stripe account: find or create customers, products, prices and coupons; keep schedules.
 
 Whatever is created is created once. Products, prices and coupons have a natural key of their own (id, lookup key); customers
 and schedules have none, so they carry Salesforce's ids in their metadata and are looked for by these where it is not known
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import batched
 from typing import Any, cast
 
@@ -22,9 +23,11 @@ import stripe
 from orderphase.domain.account import Account, Address
 from orderphase.domain.catalogue import BillingInterval, PriceBookEntry, Product
 from orderphase.domain.money import minor_units, plain
-from orderphase.domain.planning import Coupon
+from orderphase.domain.requests import Coupon
+from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import ConflictError, DataError, UnknownOutcomeError
 from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, StripeConnection
+from orderphase.stripe.schedules import EXPANDED, read_schedule
 
 _LOOKUP_KEYS = 10
 """Stripe: a list of prices takes ten lookup keys."""
@@ -162,6 +165,39 @@ class StripeAccount:
         create = self._api.subscription_schedules.create
         return _schedule(self._connection.create(create, cast("Any", dict(params)), key, looked=looked))
 
+    def update_schedule(self, schedule_id: str, params: Mapping[str, Any], *, key: str) -> Schedule:
+        """Change a subscription schedule, once under the same `key`.
+
+        The caller has read the schedule before and found it unchanged, so a key that was used up may be passed over.
+        """
+        update = partial(self._api.subscription_schedules.update, schedule_id)
+        return _schedule(self._connection.create(update, cast("Any", dict(params)), key, looked=True))
+
+    def cancel_schedule(self, schedule_id: str, params: Mapping[str, Any], *, key: str) -> Schedule:
+        """Cancel a subscription schedule with its subscription. Raises DataError also where it is over already."""
+        cancel = partial(self._api.subscription_schedules.cancel, schedule_id)
+        return _schedule(self._connection.create(cancel, cast("Any", dict(params)), key, looked=True))
+
+    def read_schedule(self, schedule_id: str) -> HeldSchedule | None:
+        """A schedule as it is now, or None where there is none of this id: one request.
+
+        One more, where it has let its subscription go, to see whether that goes on. Where another schedule has taken it over,
+        that one is answered.
+        """
+        found = self._retrieve(schedule_id, expand=list(EXPANDED))
+        if found is None:
+            return None
+        shown = found.to_dict()
+        held = read_schedule(shown)
+        if held.live or not held.subscription_lives or held.subscription_id is None:
+            return held
+        subscription = self._connection.call(self._api.subscriptions.retrieve, held.subscription_id)
+        successor = subscription.schedule if isinstance(subscription.schedule, str) or subscription.schedule is None else None
+        if successor not in (None, schedule_id) and subscription.status not in _ENDED:
+            return self.read_schedule(str(successor))
+        name = "subscription" if shown["subscription"] else "released_subscription"
+        return read_schedule({**shown, name: subscription.to_dict()})
+
     def find_schedule(self, identity: Mapping[str, str], *, customer: str) -> Schedule | None:
         """Look for a schedule of a customer that carries this metadata and bills. Stripe: lists are consistent at once."""
         try:
@@ -173,18 +209,38 @@ class StripeAccount:
                 raise
         return None
 
-    def bills(self, schedule_id: str, order_id: str, line_ids: Iterable[str]) -> bool:
-        """Whether this schedule still bills, and was made for this order or one of these lines."""
+    def product_of(self, price_id: str) -> str:
+        """The id of the product that a price is of."""
+        return product_of(self._connection.call(self._api.prices.retrieve, price_id))
+
+    def preview_invoice(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The next invoice as Stripe computes it; nothing is kept. Raises DataError with Stripe's reason where it has none."""
+        preview = self._connection.call(self._api.invoices.create_preview, cast("Any", dict(params)))
+        return dict(preview.to_dict())
+
+    def bills(self, schedule_id: str, order_id: str, line_ids: Iterable[str], *, beside: str | None = None) -> bool:
+        """Whether this schedule still bills this order, or one of these lines: now or in a phase to come.
+
+        beside: a subscription that does not count, because another schedule has taken it over.
+        """
+        schedule = self._retrieve(schedule_id)
+        if schedule is None or (beside is not None and _schedule(schedule).subscription_id == beside):
+            return False
+        named = {order_id, *line_ids}
+        since = schedule.current_phase.start_date if schedule.current_phase else 0
+        # What has let its subscription go bills on with its last phase.
+        live = schedule.status in _LIVE
+        left = [phase for phase in schedule.phases if phase.start_date >= since] if live else schedule.phases[-1:]
+        texts = [_metadata(item).get("salesforce_order_item_ids", "") for phase in left for item in phase.items]
+        return any(named & set(text.split(",")) for text in texts) and self._bills(schedule)
+
+    def _retrieve(self, schedule_id: str, **params: Any) -> stripe.SubscriptionSchedule | None:
         try:
-            schedule = self._connection.call(self._api.subscription_schedules.retrieve, schedule_id)
+            return self._connection.call(self._api.subscription_schedules.retrieve, schedule_id, cast("Any", params))
         except DataError as problem:
             if problem.code != _MISSING:
                 raise
-            return False
-        named = {order_id, *line_ids}
-        texts = [_metadata(item).get("salesforce_order_item_ids", "") for phase in schedule.phases for item in phase.items]
-        texts.append(_metadata(schedule).get("salesforce_order_id", ""))
-        return any(named & set(text.split(",")) for text in texts) and self._bills(schedule)
+            return None
 
     def _bills(self, schedule: stripe.SubscriptionSchedule) -> bool:
         """Whether a schedule or what it has left behind bills. Stripe: a released one lets its subscription go on by itself."""

@@ -1,0 +1,381 @@
+"""What a run is about to do for a contract, found out by reading alone: Salesforce, the ledger, Stripe, and the plan from them.
+
+Flows carry a proposal out; the preview shows it. So what is shown is what would be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from orderphase.domain.account import account_findings
+from orderphase.domain.backdating import sold_prices
+from orderphase.domain.cancellation import CancellationRequest
+from orderphase.domain.consolidation import consolidate
+from orderphase.domain.findings import Finding, finding, in_order
+from orderphase.domain.lines import Order
+from orderphase.domain.phases import Consolidation, Phase, end_behavior
+from orderphase.domain.planning import ENDS_AT, GENERATION, Plan, Situation, plan
+from orderphase.domain.policies import Policies
+from orderphase.domain.requests import Coupon, identity
+from orderphase.domain.schedules import HeldSchedule, Place
+from orderphase.domain.sequence import in_sequence
+from orderphase.flows.catalogue import Catalogue, CatalogueSource
+from orderphase.salesforce.contracts import ContractState
+from orderphase.store.contracts import Intent, next_intent
+from orderphase.stripe.account import StripeAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where a contract stands: in Salesforce, in the ledger and in Stripe.
+
+    found: what keeps it from being planned. ours: whether the schedule is this contract's, as far as there is one.
+    """
+
+    state: ContractState
+    intent: Intent | None
+    schedule: HeldSchedule | None
+    found: tuple[Finding, ...] = ()
+    ours: bool = True
+
+    @property
+    def last(self) -> Intent:
+        """The last intent. Where the ledger has none, the schedule says how many there were."""
+        told = self.schedule.metadata.get(GENERATION, "") if self.schedule else ""
+        return self.intent or Intent(int(told) if told.isdecimal() else 0, frozenset(), state="recorded")
+
+    @property
+    def billed(self) -> frozenset[str]:
+        """The ids of the orders that are billed: as the ledger says, else those that know the schedule."""
+        if self.intent is not None:
+            return self.intent.orders
+        known = self.schedule.id if self.schedule else None
+        return frozenset(order.id for order in self.state.states.values() if known and order.schedule_id == known)
+
+    def ends_at(self, now: datetime) -> datetime | None:
+        """When the contract was cancelled for. Where the ledger was lost, the schedule says so, or else the orders do."""
+        if self.intent is not None:
+            return self.intent.ends_at
+        told = self.schedule.metadata.get(ENDS_AT) if self.schedule else None
+        if told:
+            return datetime.fromisoformat(told)
+        over = self.schedule is not None and not self.schedule.bills
+        return now if over and any(order.sync_status == "Cancelled" for order in self.state.states.values()) else None
+
+    @property
+    def carried_out(self) -> bool:
+        """Whether the last intent is what the schedule is like. The schedule says so itself, also after a lost answer."""
+        if self.intent is None or self.schedule is None:
+            return False
+        return self.schedule.metadata.get(GENERATION) == str(self.intent.generation)
+
+    @property
+    def bills_order(self) -> bool:
+        """Whether the order that was asked for is part of what is billed."""
+        return self.carried_out and self.intent is not None and self.state.order.id in self.intent.orders
+
+    @property
+    def settled(self) -> tuple[Phase, ...] | None:
+        """The phases that were last applied; None where the ledger does not know."""
+        if self.intent is None:
+            return None
+        if self.intent.state == "intended" and not self.carried_out:
+            return self.intent.settled
+        return self.intent.phases or None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan with all that its request needs.
+
+    orders: with the Stripe prices of their lines, as far as there are any. billed: ids of those that it bills. missing: ids of
+    price book entries in the request that have none yet.
+    """
+
+    known: Known
+    orders: tuple[Order, ...]
+    plan: Plan
+    catalogue: Catalogue
+    billed: frozenset[str]
+    missing: frozenset[str] = frozenset()
+
+    @property
+    def prices(self) -> dict[str, str]:
+        """The Stripe price of each line that is billed at the price book's: it stays, whatever the price book says later."""
+        lines = [line for order in self.orders for line in order.lines if line.entry and line.price and not line.price_id]
+        return {line.id: line.price for line in lines if line.price and line.entry and line.price != line.entry.id}
+
+
+class Proposals:
+    """Makes proposals. `now` gives the time in UTC."""
+
+    def __init__(
+        self, stripe: StripeAccount, catalogue: CatalogueSource, policies: Policies, currency: str, now: Callable[[], datetime]
+    ) -> None:
+        self._stripe = stripe
+        self._catalogue = catalogue
+        self._policies = policies
+        self._currency = currency
+        self._now = now
+
+    def know(self, state: ContractState, intent: Intent | None, *, org_id: str) -> Known:
+        """Find the schedule that the contract has: one request where Salesforce or the ledger know its id.
+
+        After an intent whose end is not known, Stripe is asked: a run may have been cut off. An order without a contract may
+        have got its id by being cloned, so there the ledger or the schedule itself has to say that it is this order's.
+        """
+        ours = identity(state.id, has_contract=state.has_contract, org_id=org_id)
+        noted = intent.schedule_id if intent else None
+        told = state.schedule_id
+        schedule = self._stripe.read_schedule(told or noted or "") if told or noted else None
+        if not state.has_contract and told != noted and not (schedule and _carries(schedule, ours)):
+            told, schedule = None, self._stripe.read_schedule(noted) if noted else None
+        if schedule is None and told:
+            message = f"The schedule {told}, which Salesforce names, does not exist in this Stripe account."
+            return Known(state, intent, None, (finding("schedule_missing", message),), ours=False)
+        if schedule is not None and (problem := self._foreign(schedule, noted, ours)):
+            return Known(state, intent, schedule, (problem,), ours=False)
+        if not (schedule and schedule.bills) and intent is not None and (intent.state == "intended" or not told):
+            customer = intent.customer_id or (state.account and state.account.customer_id)
+            found = self._stripe.find_schedule(ours, customer=customer) if customer else None
+            if found is not None and (schedule is None or found.id != schedule.id):
+                schedule = self._stripe.read_schedule(found.id)
+            elif not told and schedule is not None and intent.ends_at is None:
+                schedule = None  # its id was cleared after it was over, so that the contract starts anew
+        return Known(state, intent, schedule, tuple(self._elsewhere(state, schedule, intent)))
+
+    def _foreign(self, schedule: HeldSchedule, noted: str | None, ours: Mapping[str, str]) -> Finding | None:
+        """A schedule whose id was copied from another contract, or that stands beside the one that was made for this one."""
+        theirs = {name: schedule.metadata[name] for name in ours if name in schedule.metadata}
+        if theirs and theirs.items() != ours.items():
+            of = " of ".join(theirs.values())
+            message = f"The schedule {schedule.id}, which Salesforce names, belongs to {of}, not to this contract."
+            return finding("billed_elsewhere", message)
+        if noted is not None and schedule.id != noted:
+            other = self._stripe.read_schedule(noted)
+            if other is not None and other.id != schedule.id and other.bills:
+                message = f"Salesforce names the schedule {schedule.id}, but {other.id} was made for this contract and bills."
+                return finding("billed_elsewhere", message)
+        return None
+
+    def _elsewhere(self, state: ContractState, schedule: HeldSchedule | None, intent: Intent | None) -> Iterable[Finding]:
+        """An order that came from another contract with its schedule is billed there; a clone only carries the id."""
+        known = {intent.schedule_id if intent else None, schedule.id if schedule else None}
+        for order in state.orders:
+            schedule_id, lines = state.states[order.id].schedule_id, [line.id for line in order.lines]
+            if not schedule_id or schedule_id in known:
+                continue
+            if self._stripe.bills(schedule_id, order.id, lines, beside=schedule.subscription_id if schedule else None):
+                message = f"Order {order.number} is billed by the schedule {schedule_id}, which is not this contract's."
+                yield finding("billed_elsewhere", message, lines=lines, orders=[order.id])
+
+    def propose(
+        self,
+        known: Known,
+        *,
+        org_id: str,
+        ends_at: datetime | None = None,
+        cancellation: CancellationRequest | None = None,
+        due: bool = False,
+        create_prices: bool = False,
+    ) -> Proposal:
+        """Plan what is to be done. With `create_prices`, prices that do not exist yet are made, if the plan needs them.
+
+        ends_at, cancellation: of a cancellation that is asked for by now, else those in the ledger. due: what was applied needs
+        its next phases, even if the orders cannot be planned as they are.
+        """
+        intent, now = known.intent, self._now()
+        orders = _as_billed(known)
+        situation = Situation(
+            now=now,
+            policies=self._policies,
+            currency=self._currency,
+            schedule=known.schedule,
+            applied=known.carried_out,
+            ends_at=ends_at or known.ends_at(now),
+            cancellation=cancellation or (intent.cancellation if intent else None) or CancellationRequest(),
+            ending=cancellation is not None,
+        )
+        everything = frozenset(order.id for order in known.state.orders)
+        catalogue = Catalogue()
+        consolidated = consolidate(orders, self._policies)
+        unknown = _unnamed(orders, _prices(consolidated.phases))
+        if unknown and known.schedule is None:
+            made = self._plan(known, orders, consolidated, situation)
+            if made.refused:
+                return Proposal(known, orders, made, catalogue, everything)
+        if unknown:
+            catalogue = self._catalogue.find(orders, unknown, org_id=org_id)
+            orders = tuple([_named(order, catalogue.prices) for order in orders])
+            consolidated = consolidate(orders, self._policies)
+        made = self._plan(known, orders, consolidated, situation)
+        if made.refused and due and (settled := known.settled):
+            again = self._plan_settled(known, _renamed(settled, orders), orders, situation)
+            return Proposal(known, orders, again, catalogue, known.billed)
+        needed = _prices(made.phases) | {item.price for item in made.caught_up}
+        missing = needed & _entries(orders)
+        if missing and create_prices:
+            catalogue.add(self._catalogue.create(orders, missing, org_id=org_id))
+            orders = tuple([_named(order, catalogue.prices) for order in orders])
+            made, missing = self._plan(known, orders, consolidate(orders, self._policies), situation), set()
+        return Proposal(known, orders, made, catalogue, everything, frozenset(missing))
+
+    def _plan(self, known: Known, orders: tuple[Order, ...], consolidated: Consolidation, situation: Situation) -> Plan:
+        if not known.ours:
+            return Plan("nothing", situation, in_order(known.found), consolidated.currency or self._currency)
+        consolidated = in_sequence(
+            consolidated,
+            orders,
+            known.state.drafts,
+            situation.zone,
+            today=situation.now.astimezone(situation.zone).date(),
+            billed=known.billed if known.schedule else None,
+            comparing=self._policies.quantity_conflict != "sum",
+        )
+        settled = None if known.settled is None else _renamed(known.settled, orders)
+        if consolidated.refused and situation.ending and settled is not None:
+            # What is wrong with the orders does not keep a contract from ending: it ends as it was applied last.
+            return self._plan_settled(known, settled, orders, situation)
+        if known.found and not situation.ending:
+            consolidated = replace(consolidated, findings=in_order([*consolidated.findings, *known.found]))
+        if settled and known.schedule and not known.schedule.live:
+            settled = _since_the_end(settled, known.schedule, situation.now)
+        made = plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders)))
+        found = [*self._account_findings(known, made)]
+        return replace(made, findings=in_order([*made.findings, *found]), **_NOTHING) if found else made
+
+    @staticmethod
+    def _plan_settled(known: Known, settled: tuple[Phase, ...], orders: tuple[Order, ...], situation: Situation) -> Plan:
+        """Plan by what was applied last, not by what the orders say now."""
+        currency = known.schedule.currency if known.schedule else None
+        consolidated = Consolidation(settled, end_behavior(settled), (), currency)
+        return plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders)))
+
+    def _account_findings(self, known: Known, made: Plan) -> Iterable[Finding]:
+        """Who is billed must be known, and stay the same."""
+        state, intent = known.state, known.intent
+        order = next((order for order in state.orders if order.id == state.order.id), None)
+        if order is None or made.situation.ending or made.action == "cancel":
+            return
+        if made.action == "create" and made.attach is None:
+            yield from account_findings(state.account, order)
+        elif intent and known.schedule and intent.account_id and (state.account and state.account.id) != intent.account_id:
+            where = f"the account {intent.account_id}, which is not the one of order {order.number}"
+            message = f"The schedule {known.schedule.id} bills {where}."
+            yield finding("account_changed", message, lines=[line.id for line in order.lines], orders=[order.id])
+
+    def products(self, proposal: Proposal, prices: Iterable[str]) -> dict[str, str]:
+        """The Stripe product of each of these prices: as Salesforce knows it, else as Stripe does."""
+        named = {
+            line.price: line.entry.product.product_id
+            for order in proposal.orders
+            for line in order.lines
+            if line.entry and line.price and line.entry.product.product_id
+        }
+        named |= proposal.catalogue.products
+        return {price: named.get(price) or self._stripe.product_of(price) for price in prices}
+
+
+_NOTHING: Mapping[str, Any] = {"action": "nothing", "sent": (), "attach": None, "extend_at": None}
+
+
+def _carries(schedule: HeldSchedule, ours: Mapping[str, str]) -> bool:
+    """Whether a schedule says that it was made for this order, which has no contract."""
+    return ours.items() <= schedule.metadata.items() and "salesforce_contract_id" not in schedule.metadata
+
+
+def intended(proposal: Proposal) -> Intent:
+    """The intent that carries a proposal out."""
+    known, made = proposal.known, proposal.plan
+    return next_intent(known.last, made.wanted, made.situation.settled, done=known.carried_out)
+
+
+def coupons_of(proposal: Proposal, generation: int, *, org_id: str) -> dict[tuple[int, Place], Coupon]:
+    """The coupons that a proposal needs; their ids are made of the intent, so that a repetition names the same."""
+    return proposal.plan.coupons(f"{org_id}:{proposal.known.state.id}:{generation}")
+
+
+def metadata_of(state: ContractState, account_id: str | None, *, org_id: str) -> dict[str, str]:
+    """What the Stripe objects of a contract carry."""
+    first = min(state.orders, key=lambda order: order.age, default=None)
+    return {
+        **({"salesforce_order_id": first.id} if first else {}),
+        **({"salesforce_account_id": account_id} if account_id else {}),
+        **identity(state.id, has_contract=state.has_contract, org_id=org_id),
+    }
+
+
+def _prices(phases: Iterable[Phase]) -> set[str]:
+    return {item.price for phase in phases for item in phase.items}
+
+
+def _unnamed(orders: Iterable[Order], prices: Container[str]) -> set[str]:
+    """The price book entries behind these prices whose Stripe price Salesforce does not know."""
+    return {
+        line.entry.id
+        for order in orders
+        for line in order.lines
+        if line.entry and not line.entry.price_id and not line.price_id and line.price in prices
+    }
+
+
+def _entries(orders: Iterable[Order]) -> set[str]:
+    """The price book entries of all lines."""
+    return {line.entry.id for order in orders for line in order.lines if line.entry}
+
+
+def _as_billed(known: Known) -> tuple[Order, ...]:
+    """The orders, where each line that is billed already keeps its price, whatever its price book entry has become.
+
+    A line that was sold later at the same price has the same one, so that both are compared and billed together.
+    """
+    billed = dict(known.intent.prices) if known.intent else {}
+    if not billed and known.schedule is not None:
+        billed = dict(known.schedule.line_prices)
+    lines = [line for order in known.state.orders for line in order.lines if line.entry is not None and not line.price_id]
+    sold = {(line.entry and line.entry.id, line.unit_price): billed[line.id] for line in lines if line.id in billed}
+    prices = {line.id: billed.get(line.id) or sold.get((line.entry and line.entry.id, line.unit_price)) for line in lines}
+    return tuple(
+        [
+            replace(order, lines=tuple([replace(line, billed_at=prices.get(line.id)) for line in order.lines]))
+            for order in known.state.orders
+        ]
+    )
+
+
+def _renamed(settled: Sequence[Phase], orders: Iterable[Order]) -> tuple[Phase, ...]:
+    """What was applied last, with the prices that have been made since of its price book entries."""
+    made = {
+        line.entry.id: line.entry.price_id for order in orders for line in order.lines if line.entry and line.entry.price_id
+    }
+    return tuple(
+        [
+            replace(phase, items=tuple([replace(item, price=made.get(item.price, item.price)) for item in phase.items]))
+            for phase in settled
+        ]
+    )
+
+
+def _since_the_end(settled: Sequence[Phase], schedule: HeldSchedule, now: datetime) -> tuple[Phase, ...]:
+    """What was applied last, but from the end of its schedule on as it was then, as long as a subscription lives."""
+    end = schedule.ended_at
+    if end is None or end >= now:
+        return tuple(settled)
+    before = [phase if phase.end and phase.end <= end else replace(phase, end=end) for phase in settled if phase.start < end]
+    since = [replace(before[-1], start=end, end=now)] if before and schedule.subscription_lives else []
+    after = [replace(phase, start=max(phase.start, now)) for phase in settled if phase.end is None or phase.end > now]
+    return (*before, *since, *after)
+
+
+def _named(order: Order, prices: Mapping[str, str]) -> Order:
+    """Each line whose price book entry has a Stripe price that Salesforce does not know yet gets it."""
+    lines = (
+        replace(line, entry=replace(line.entry, price_id=prices[line.entry.id]))
+        if line.entry is not None and not line.entry.price_id and line.entry.id in prices
+        else line
+        for line in order.lines
+    )
+    return replace(order, lines=tuple(lines)) if prices else order

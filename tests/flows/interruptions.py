@@ -1,0 +1,249 @@
+"""Runs that are disturbed, and what must be left of them in the end: the same as of a run that nobody disturbs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from orderphase.domain.cancellation import CancellationRequest
+from orderphase.errors import OrderphaseError
+from orderphase.flows.cancellation import Cancellation
+from orderphase.flows.contract_runs import ContractRuns
+from orderphase.flows.order_activation import OrderActivation
+from orderphase.flows.order_item_update import OrderItemUpdate
+from orderphase.flows.runs import Report
+from sandbox.serving import LoggedRequest
+from tests.flows.deals import MOMENT, at, day, sold
+from tests.flows.world import ACCOUNT, ORG, World, world
+from tests.org import line
+
+DELIVERIES = 4
+"""So often an event may come until its run must have gone through."""
+
+type Event = Callable[[ContractRuns], Report]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What has happened before, and the event whose run is disturbed. `prepare` answers the contract and the event.
+
+    backdating: the policy under which it runs.
+    """
+
+    name: str
+    prepare: Callable[[World], tuple[str, Event]]
+    backdating: str = "from_now"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def runs(self, here: World) -> ContractRuns:
+        """A new environment for a run."""
+        return here.contract_runs(backdating=self.backdating)
+
+
+def activation(order: str) -> Event:
+    return lambda runs: OrderActivation(runs).run(order, event_id=f"event-{order}", org_id=ORG)
+
+
+def first_order(here: World, start: str = "2026-12-01") -> tuple[str, Event]:
+    """An order whose run makes every kind of call."""
+    account, entry, other = here.account(), here.entry(), here.entry()
+    contract = here.contract(account)
+    lines = line(entry, start), line(other, "2027-05-01")
+    order = here.order(account, contract, *lines, EffectiveDate=start, Stripe_Discount_Percent_Off__c=10)
+    return contract, activation(order)
+
+
+def first_order_today(here: World) -> tuple[str, Event]:
+    """Its subscription runs and its first coupon is used up when the next run looks."""
+    return first_order(here, "2026-11-20")
+
+
+def change_order(here: World) -> tuple[str, Event]:
+    """A running contract with a discount gets a new product, at a discount too, which it should have had for some days."""
+    deal = sold(here, Stripe_Discount_Percent_Off__c=10)
+    at(here, "2027-02-10")
+    lines = line(here.entry(), "2027-02-01", Stripe_Discount_Percent_Off__c=20), line(deal.entry, "2027-12-01", "2028-12-01")
+    return deal.contract, activation(deal.change(*lines, EffectiveDate="2027-02-01"))
+
+
+def line_edit(here: World) -> tuple[str, Event]:
+    """The second line should have begun already: the phase that runs ends now."""
+    account = here.account()
+    contract = here.contract(account)
+    order = here.order(account, contract, line(here.entry()), line(here.entry(), "2027-05-01"))
+    here.run(order)
+    at(here, "2027-02-10")
+    item = here.lines_of(order)[1]
+    here.salesforce.update("OrderItem", item, {"ServiceDate": "2027-02-01"})
+
+    def event(runs: ContractRuns) -> Report:
+        return OrderItemUpdate(runs, here.mapping.order_item).run(item, event_id="edit", org_id=ORG)
+
+    return contract, event
+
+
+def cancellation(here: World) -> tuple[str, Event]:
+    """A contract of two orders ends now."""
+    deal = sold(here)
+    at(here, "2027-02-10")
+    here.run(deal.change(line(deal.entry, "2027-12-01", "2028-12-01"), EffectiveDate="2027-12-01"))
+    here.clock.advance(MOMENT)
+    asked = CancellationRequest(prorate=True)
+    return deal.contract, lambda runs: Cancellation(runs).run(deal.order, event_id="cancel", org_id=ORG, request=asked)
+
+
+def taking_over(here: World) -> tuple[str, Event]:
+    """The schedule has let its open subscription go long ago when a change order comes."""
+    deal = sold(here, end=None)
+    at(here, "2029-02-10")
+    second = deal.change(line(here.entry(), "2028-12-01", None, Stripe_Discount_Percent_Off__c=20), EffectiveDate="2028-12-01")
+    return deal.contract, activation(second)
+
+
+FIRST_ORDER = Scenario("first order", first_order)
+FIRST_ORDER_TODAY = Scenario("first order today", first_order_today)
+LATER = [
+    Scenario("change order", change_order),
+    Scenario("line edit", line_edit),
+    Scenario("cancellation", cancellation),
+    Scenario("taking over", taking_over),
+    Scenario("taking over and catching up", taking_over, "catch_up"),
+    Scenario("catching up", change_order, "catch_up"),
+]
+
+
+# What is left
+
+
+def state(here: World, contract: str) -> dict[str, Any]:
+    """What is left in Stripe and Salesforce, and whether they agree. Where the moment of the run counts, it says `now`."""
+    kinds = ("customer", "product", "price", "coupon", "subscription_schedule", "subscription")
+    schedules = here.schedules()
+    orders = here.salesforce.query(
+        "SELECT Stripe_Sync_Status__c, Stripe_Sync_Message__c, Stripe_Subscription_Schedule_Id__c, Stripe_Subscription_Id__c "
+        f"FROM Order WHERE ContractId = '{contract}' ORDER BY Id"
+    )
+    record = here.record("Contract", contract)
+    ids = [(each["Stripe_Subscription_Schedule_Id__c"], each["Stripe_Subscription_Id__c"]) for each in (record, *orders)]
+    last = schedules[-1]
+    entries = here.salesforce.query("SELECT Stripe_Price_Id__c, Product2.Stripe_Product_Id__c FROM PricebookEntry")
+    ledger = here.ledger(contract)
+    return {
+        "objects": {kind: len(here.stripe.objects(ACCOUNT, kind)) for kind in kinds},
+        "schedules": [(one["status"], one["end_behavior"], *map(_phase, one["phases"])) for one in schedules],
+        "subscriptions": [
+            (one["status"], [(item["quantity"], len(item["discounts"])) for item in one["items"]["data"]])
+            for one in here.stripe.objects(ACCOUNT, "subscription")
+        ],
+        "one-time items": len(here.stripe.invoice_items(ACCOUNT)),
+        "orders": [(one["Stripe_Sync_Status__c"], _timeless(one["Stripe_Sync_Message__c"])) for one in orders],
+        "ids": set(ids) == {(last["id"], last["subscription"] or last["released_subscription"])},
+        "customer": here.record("Account", record["AccountId"])["Stripe_Customer_Id__c"] == last["customer"],
+        "prices": {one["Stripe_Price_Id__c"] for one in entries} == {one["id"] for one in _recurring(here)},
+        "products": {one["Product2"]["Stripe_Product_Id__c"] for one in entries}
+        == {one["product"] for one in _recurring(here)},
+        "ledger": (ledger["intent"]["state"], len(ledger["intent"]["orders"]), ledger["intent"].get("ends_at") is None),
+        "lease": "free" if ledger["lease_until"] <= here.clock.now().timestamp() else "held",
+        "log": here.log_entries()[-1]["outcome"] in ("synced", "unchanged"),
+    }
+
+
+def _phase(phase: dict[str, Any]) -> Any:
+    times = ["now" if ":" in day(phase[name]) else day(phase[name]) for name in ("start_date", "end_date")]
+    return (*times, [(item["quantity"], len(item["discounts"])) for item in phase["items"]], len(phase["discounts"]))
+
+
+def _timeless(message: str | None) -> str | None:
+    """A message without the numbers that depend on the day of the run, and without ids."""
+    return message and re.sub(r"[\d-]+", "#", re.sub(r"sub_sched_\w+", "…", message))
+
+
+def _recurring(here: World) -> list[dict[str, Any]]:
+    return [price for price in here.stripe.objects(ACCOUNT, "price") if price["recurring"]]
+
+
+def deliver(here: World, scenario: Scenario, event: Event) -> list[OrderphaseError]:
+    """Deliver the event until a run goes through, each time to a new environment; answers what went wrong."""
+    wrong: list[OrderphaseError] = []
+    for _ in range(DELIVERIES):
+        try:
+            event(scenario.runs(here))
+        except OrderphaseError as problem:
+            wrong.append(problem)
+            here.clock.advance(timedelta(minutes=3))
+        else:
+            return wrong
+    raise AssertionError(f"no run went through: {wrong}")
+
+
+# What goes wrong
+
+
+class KilledError(BaseException):
+    """The process ends here: nothing catches it, nothing is cleaned up."""
+
+
+class Mortal:
+    """Stands before a collaborator, and kills the process before or after one of its calls."""
+
+    def __init__(self, inner: Any, step: Callable[[str, Callable[[], Any]], Any]) -> None:
+        self._inner, self._step = inner, step
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._inner, name)
+        if not callable(member):
+            return member
+        return lambda *args, **kwargs: self._step(name, lambda: member(*args, **kwargs))
+
+
+def mortal(runs: ContractRuns, at: int, *, after: bool) -> tuple[ContractRuns, list[str]]:
+    """The collaborators of a run that is killed before or after its remote call number `at`; and the calls that it has made."""
+    made: list[str] = []
+
+    def step(name: str, call: Callable[[], Any]) -> Any:
+        if len(made) > at:
+            raise KilledError  # a dead process does not clean up
+        made.append(name)
+        if len(made) - 1 < at:
+            return call()
+        if after:
+            call()
+        raise KilledError
+
+    for owner in (runs, runs._runs, runs._catalogue, runs.proposals):
+        for name in ("contracts", "stripe", "table", "_contracts", "_stripe", "_log"):
+            if hasattr(owner, name):
+                setattr(owner, name, Mortal(getattr(owner, name), step))
+    return runs, made
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run with which nothing goes wrong: its requests to Stripe and to Salesforce, its remote calls, and what it leaves."""
+
+    stripe: list[str]
+    salesforce: list[str]
+    calls: list[str]
+    left: dict[str, Any]
+
+
+@cache
+def undisturbed(scenario: Scenario) -> Undisturbed:
+    """Let a scenario run in a world of its own; there can be no other one meanwhile."""
+    with world() as here:
+        contract, event = scenario.prepare(here)
+        here.forget_calls()
+        runs, made = mortal(scenario.runs(here), 10_000, after=False)
+        assert event(runs).outcome == "synced"
+        return Undisturbed(_named(here.stripe.log), _named(here.salesforce.log), made, state(here, contract))
+
+
+def _named(log: list[LoggedRequest]) -> list[str]:
+    paths = (re.sub(r"/(sub|sub_sched|price)_\w+", "/:id", call.path.partition("?")[0]) for call in log)
+    return [f"{call.method} {path}" for call, path in zip(log, paths, strict=True)]
