@@ -116,7 +116,8 @@ class TestReading:
         order, contract = sold(here)
         account, entry = here.record("Order", order)["AccountId"], here.entry()
         draft, other = (here.order(account, contract, {"PricebookEntryId": entry}, activated=False) for _ in range(2))
-        state = contracts(here).read(draft, supposing=True)
+        state = contracts(here).read(draft, supposing=here.clock.now())
+        assert max(state.orders, key=lambda one: one.age).id == draft
         assert {one.id for one in state.orders} == set(state.states) == {order, draft}
         assert [one.id for one in state.drafts] == [other]
         assert not state.order.activated

@@ -73,12 +73,9 @@ class Order:
 
     @property
     def age(self) -> tuple[date, bool, float, str, str]:
-        """Sorts orders from the oldest to the newest: by effective date, then activation, then number.
-
-        One that is not activated yet, and is looked at beforehand, will be the newest of its day.
-        """
+        """Sorts orders from the oldest to the newest: by effective date, then activation, then number."""
         activated = self.activated.timestamp() if self.activated else 0.0
-        return self.effective, self.activated is None, activated, self.number, self.id
+        return self.effective, self.activated is not None, activated, self.number, self.id
 
 
 def describe_order(order: Order) -> str:

@@ -78,13 +78,14 @@ class Previews:
         self._table = runs.table
         self._proposals = runs.proposals
         self._policies = runs.policies
+        self._now = runs.now
 
     def run(self, order_id: str) -> Preview:
         """Preview the contract of an order, as if that were activated.
 
         Raises classified errors; what is wrong with the data is among the findings.
         """
-        state = self._contracts.read(order_id, supposing=True)
+        state = self._contracts.read(order_id, supposing=self._now())
         org_id = self._contracts.org_id
         known = self._proposals.know(state, self._table.read(state.id), org_id=org_id)
         proposal = self._proposals.propose(known, org_id=org_id)

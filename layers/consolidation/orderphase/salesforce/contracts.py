@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import batched
 from typing import Any
 from urllib.parse import quote
@@ -91,10 +91,10 @@ class Contracts:
         """How many requests were made so far."""
         return self._client.calls
 
-    def read(self, order_id: str, *, supposing: bool = False) -> ContractState:
+    def read(self, order_id: str, *, supposing: datetime | None = None) -> ContractState:
         """Read everything about the contract of one order: one request, more only beyond 2,000 lines.
 
-        supposing: the order is taken as activated, whether it is or not.
+        supposing: the order is taken as activated, at that time if it is not.
         Raises DataError with the code NOT_FOUND where the order is gone.
         """
         return self._read("Order", order_id, "Id = '{}'", supposing=supposing)
@@ -103,7 +103,7 @@ class Contracts:
         """The same for the order of one order line. Raises DataError with the code NOT_FOUND where the line is gone."""
         return self._read("OrderItem", line_id, "Id IN (SELECT OrderId FROM OrderItem WHERE Id = '{}')")
 
-    def _read(self, kind: str, record_id: str, condition: str, *, supposing: bool = False) -> ContractState:
+    def _read(self, kind: str, record_id: str, condition: str, *, supposing: datetime | None = None) -> ContractState:
         if not (record_id.isascii() and record_id.isalnum()):
             raise DataError(f"{record_id!r} is not the id of an {kind}.")
         chosen = condition.format(record_id)
@@ -121,7 +121,7 @@ class Contracts:
                 raise
         if not answers.order:
             raise DataError(f"{kind} {record_id} is not in Salesforce any more.", code="NOT_FOUND")
-        return self._state(answers, supposed=answers.order["Id"] if supposing else None)
+        return self._state(answers, supposing)
 
     def write_back(self, updates: Iterable[Update]) -> None:
         """Write all updates, 200 records a request, each request all or nothing. Raises the first refusal, classified.
@@ -254,7 +254,7 @@ class Contracts:
         where = f"Pricebook2.IsStandard = true AND IsActive = true AND Product2Id IN ({products})"
         return f"SELECT {', '.join(_unique(columns))} FROM PricebookEntry WHERE {where} ORDER BY Id"  # noqa: S608 (SOQL)
 
-    def _state(self, answers: _Answers, *, supposed: str | None) -> ContractState:
+    def _state(self, answers: _Answers, supposing: datetime | None) -> ContractState:
         record = answers.order
         contract = record["Contract"] if record["ContractId"] else None
         if record["ContractId"] and contract is None:
@@ -268,7 +268,9 @@ class Contracts:
             order = orders.setdefault(line["Order"]["Id"], {**line["Order"], "OrderItems": []})
             entry = entries.get((line["Product2Id"], order.get("CurrencyIsoCode")))
             order["OrderItems"].append({**line, "PricebookEntry": entry})
-        activated = {id_: order for id_, order in orders.items() if order["StatusCode"] == _ACTIVATED or id_ == supposed}
+        activated = {id_: order for id_, order in orders.items() if order["StatusCode"] == _ACTIVATED}
+        if supposing is not None and record["Id"] in orders.keys() - activated.keys():
+            activated[record["Id"]] = {**orders[record["Id"]], "ActivatedDate": supposing.isoformat()}
         return ContractState(
             id=record["ContractId"] or record["Id"],
             has_contract=contract is not None,
