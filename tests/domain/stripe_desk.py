@@ -144,7 +144,7 @@ class Desk:
         for _ in range(2):
             if planned.action != "nothing":
                 self.carry_out(planned)
-                planned = self.plan(orders, **more)
+                planned = self.plan(orders, **more, taken_over=planned.attach is not None)
         assert planned.action == "nothing", planned
         assert not planned.refused, planned.findings
         self.settled, self.applied = planned.wanted, True

@@ -247,12 +247,33 @@ class TestTheScheduleIsOver:
         assert (planned.action, planned.attach) == ("create", None)
         bills_what_is_wanted(desk, planned.wanted)
 
-    @pytest.mark.parametrize("how", ["cancel", "release"])
-    def test_when_nothing_is_left_it_does_not_matter(self, how: str) -> None:
-        desk = self.ended(how, ONE)
+    def test_when_nothing_is_left_it_does_not_matter(self) -> None:
+        desk = self.ended("cancel", ONE)
         desk.clock.set(moment("2026-02-01"), frozen=True)
         planned = desk.plan(desk.sold(ONE))
         assert (planned.action, planned.findings) == ("nothing", ())
+
+    def test_a_subscription_that_goes_on_after_the_end_is_told(self) -> None:
+        """Somebody has let it go, so it is for a person to end it."""
+        desk = self.ended("release", ONE)
+        desk.clock.set(moment("2026-02-01"), frozen=True)
+        planned = desk.plan(desk.sold(ONE))
+        assert (planned.action, codes(planned)) == ("nothing", ["end_in_past"])
+        assert "goes on" in planned.findings[0].message
+
+    def test_a_schedule_that_somebody_made_is_not_ended(self) -> None:
+        """Only one that a run of ours has just made, and that bears no mark yet, is known to have come too late."""
+        desk = self.ended("release", ONE)
+        desk.clock.set(moment("2026-02-01"), frozen=True)
+        desk.schedule_id = desk.call(
+            "POST", "subscription_schedules", from_subscription=desk.schedule["released_subscription"]
+        )["id"]
+        for taken_over, action in ((False, "nothing"), (True, "cancel")):
+            planned = desk.plan(
+                desk.sold(ONE), settled=consolidate(desk.sold(ONE), desk.policies).phases, taken_over=taken_over
+            )
+            assert planned.action == action
+            assert planned.refused is not taken_over
 
     @pytest.mark.parametrize(("policy", "severity"), [("error", "error"), ("recreate", "warning")])
     def test_by_itself_and_the_contract_goes_on(self, policy: str, severity: str) -> None:

@@ -27,6 +27,7 @@ from tests.domain.builders import UTC_ZONE, consolidated, line, moment, order
 FIRST = order("1", line("a", "2025-02-01", "2026-01-01"), activated=moment("2025-01-10"))
 
 TODAY = date(2025, 3, 1)
+NOW = moment("2025-03-01")
 
 
 def change(number: str, start: str, activated: str | None = "2025-01-20", **more: Any) -> Order:
@@ -81,6 +82,11 @@ class TestWithdrawn:
         assert (found.code, found.lines, found.orders) == ("order_withdrawn", ("a",), ("801-1",))
         assert found.message == "Order 1 is billed, but is not activated any more."
 
+    def test_what_is_over_can_be_taken_back(self) -> None:
+        over, ending = (Draft("801-1", "1", date(2025, 1, 1), (), end) for end in (date(2025, 2, 28), date(2025, 3, 1)))
+        assert [*withdrawn_findings([over], {"801-1"}, TODAY)] == []
+        assert len([*withdrawn_findings([ending], {"801-1"}, TODAY)]) == 1
+
     def test_what_has_not_begun_can_be_taken_back(self) -> None:
         assert [*withdrawn_findings([Draft("801-1", "1", date(2025, 3, 2))], {"801-1"}, TODAY)] == []
 
@@ -92,7 +98,7 @@ class TestWithdrawn:
             (None, ["original_not_activated"]),
         ]
         for billed, codes in cases:
-            found = in_sequence(consolidated(FIRST), [FIRST], [draft], UTC_ZONE, today=TODAY, billed=billed)
+            found = in_sequence(consolidated(FIRST), [FIRST], [draft], UTC_ZONE, now=NOW, billed=billed)
             assert [one.code for one in found.findings] == codes
 
 
@@ -117,12 +123,14 @@ class TestTwoPrices:
             order("1", self.sold("a", "2025-01-01", "2026-01-01", "price_old")),
             order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new")),
         ]
-        (found,) = price_findings(orders, UTC_ZONE)
+        (found,) = price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=NOW)
         assert (found.code, found.lines) == ("price_changed", ("b", "a"))
         assert "2025-06-01" in found.message
-        told = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, today=TODAY)
+        told = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW)
         assert [one.code for one in told.findings] == ["price_changed"]
-        added_up = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, today=TODAY, comparing=False)
+        over = price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=moment("2026-01-01"))
+        assert [*over] == []
+        added_up = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW, comparing=False)
         assert added_up.findings == ()
 
     @pytest.mark.parametrize(
@@ -140,25 +148,25 @@ class TestTwoPrices:
             order("1", self.sold("a", "2025-01-01", end, price, **more)),
             order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new")),
         ]
-        assert [*price_findings(orders, UTC_ZONE)] == []
+        assert [*price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=NOW)] == []
 
 
 class TestInSequence:
     def test_beside_what_consolidation_has_found(self) -> None:
         wrong = order("2", line("b", "2025-01-01", price=None), activated=moment("2025-01-20"))
         found = in_sequence(
-            consolidated(FIRST, wrong), [FIRST, wrong], [Draft("801-0", "0", date(2024, 12, 1))], UTC_ZONE, today=TODAY
+            consolidated(FIRST, wrong), [FIRST, wrong], [Draft("801-0", "0", date(2024, 12, 1))], UTC_ZONE, now=NOW
         )
         assert [one.code for one in found.findings] == ["original_not_activated", "amendment_before_start", "missing_price"]
         assert found.phases == ()
 
     def test_nothing_is_sent(self) -> None:
         orders = [FIRST, change("2", "2025-01-31")]
-        found = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, today=TODAY)
+        found = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW)
         assert found.phases
         planned = plan(found, Situation(moment("2025-01-25"), Policies(), "USD"))
         assert (planned.refused, planned.action, planned.sent) == (True, "nothing", ())
 
     def test_in_order(self) -> None:
         alone = consolidated(FIRST)
-        assert in_sequence(alone, [FIRST], [], UTC_ZONE, today=TODAY) is alone
+        assert in_sequence(alone, [FIRST], [], UTC_ZONE, now=NOW) is alone

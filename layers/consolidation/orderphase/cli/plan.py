@@ -93,7 +93,7 @@ def _plan(given: Situated, orders: Sequence[Order], schedule: HeldSchedule | Non
         orders,
         drafts,
         ZoneInfo(policies.time_zone),
-        today=given.now.astimezone(ZoneInfo(policies.time_zone)).date(),
+        now=given.now,
         billed=billed if schedule else None,
         comparing=policies.quantity_conflict != "sum",
     )

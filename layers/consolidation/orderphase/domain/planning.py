@@ -55,7 +55,8 @@ class Situation:
     """Where a contract stands, beside what was sold.
 
     schedule: what Stripe holds. settled: the phases that were last applied; None = not known. applied: whether it was to this
-    schedule, so that what differs now was changed by somebody else.
+    schedule, so that what differs now was changed by somebody else. taken_over: whether a live schedule without our mark is one
+    that we have made of a subscription that was let go.
     ends_at: when the contract was cancelled for, and `cancellation` how; ending: whether this is the run that cancels it, which
     no finding about something else holds up. prices: what is known of the prices' amounts.
     currency: the contract's, where the orders state none. now: an instant in UTC.
@@ -67,6 +68,7 @@ class Situation:
     schedule: HeldSchedule | None = None
     settled: Sequence[Phase] | None = None
     applied: bool = False
+    taken_over: bool = False
     ends_at: datetime | None = None
     cancellation: CancellationRequest = field(default_factory=CancellationRequest)
     ending: bool = False
@@ -229,7 +231,7 @@ class _Planning:
         if self.left or not settled or settled[-1].end is None or settled[-1].end > self.now or settled[-1].end != self._last:
             return False
         if schedule.live:
-            return schedule.end_behavior == "release" and GENERATION not in schedule.metadata
+            return self.situation.taken_over and GENERATION not in schedule.metadata
         return schedule.ran_out and schedule.subscription_lives
 
     @property
@@ -296,7 +298,10 @@ class _Planning:
         """The schedule is over. That is as wanted, or came of itself, or somebody else has ended it."""
         let_go = schedule.ran_out and schedule.subscription_lives
         if not self.left and not let_go:
-            if self.situation.settled is not None:
+            if schedule.subscription_lives and self._last is not None:
+                goes_on = f"the subscription {schedule.subscription_id} goes on"
+                self._tell("end_in_past", f"Everything ended on {self._day(self._last)}, but {goes_on}.", self.wanted)
+            elif self.situation.settled is not None:
                 self._past()
             return self._plan("nothing")
         self._check_time()
@@ -353,7 +358,8 @@ class _Planning:
         """
         current = schedule.current
         if current is None:
-            starts_now = first.start <= self.now
+            # A start that Stripe has not reached yet by its own clock is kept: the billing day is made of it.
+            starts_now = first.start <= self.now and first.start != schedule.phases[0].start
             return [SentPhase(replace(first, start=self.now) if starts_now else first, starts_now=starts_now)]
         same = held_spans(schedule, [current])[0].content == content_of(first)
         in_between = not same and current.start < first.start

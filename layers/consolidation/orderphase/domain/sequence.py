@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day
 from orderphase.domain.findings import Finding, finding, in_order, sentence
 from orderphase.domain.lines import Order, OrderLine, describe_line, describe_order
-from orderphase.domain.phases import Consolidation
+from orderphase.domain.phases import Consolidation, Phase
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An order of the contract that is not activated; `lines` are the ids of its lines."""
+    """An order of the contract that is not activated; `lines` are the ids of its lines, `end` is when the last one ends."""
 
     id: str
     number: str
     effective: date
     lines: tuple[str, ...] = ()
+    end: date | None = None
 
 
 def in_sequence(
@@ -29,7 +30,7 @@ def in_sequence(
     drafts: Iterable[Draft],
     zone: ZoneInfo,
     *,
-    today: date,
+    now: datetime,
     billed: Container[str] | None = None,
     comparing: bool = True,
 ) -> Consolidation:
@@ -39,7 +40,8 @@ def in_sequence(
     one price are compared, instead of added up.
     """
     found = [*early_findings(orders, zone, billed=billed or ())]
-    found += price_findings(orders, zone) if comparing else ()
+    found += price_findings(consolidated.phases, orders, zone, now=now) if comparing else ()
+    today = now.astimezone(zone).date()
     found += draft_findings(orders, drafts) if billed is None else withdrawn_findings(drafts, billed, today)
     return replace(consolidated, findings=in_order([*consolidated.findings, *found])) if found else consolidated
 
@@ -67,41 +69,37 @@ def early_findings(orders: Sequence[Order], zone: ZoneInfo, *, billed: Container
 def withdrawn_findings(drafts: Iterable[Draft], billed: Container[str], today: date) -> Iterator[Finding]:
     """Orders that are billed and are not activated any more: taken back to be edited, they would be cut off meanwhile.
 
-    One that has not begun yet can be taken back for good.
+    One that has not begun yet, or is over, can be taken back for good.
     """
     for draft in drafts:
-        if draft.id in billed and draft.effective <= today:
+        if draft.id in billed and draft.effective <= today and (draft.end is None or draft.end >= today):
             message = f"Order {draft.number} is billed, but is not activated any more."
             yield finding("order_withdrawn", message, lines=draft.lines, orders=[draft.id])
 
 
-def price_findings(orders: Sequence[Order], zone: ZoneInfo) -> Iterator[Finding]:
-    """Lines that sell one product at different prices at the same time, because its standard price has changed in between.
+def price_findings(phases: Iterable[Phase], orders: Sequence[Order], zone: ZoneInfo, *, now: datetime) -> Iterator[Finding]:
+    """Lines that sell one product at two prices at the same time, because its standard price has changed in between.
 
     What overlaps at one price is compared, at two prices it is not: whether the later line replaces or adds is not known.
     """
-    by_entry: dict[str, list[tuple[OrderLine, Order]]] = {}
-    for order in orders:
-        for line in order.lines:
-            if line.entry is not None and not line.price_id and line.quantity and line.reduces is None:
-                by_entry.setdefault(line.entry.id, []).append((line, order))
-    for sold in by_entry.values():
-        if len({line.price for line, _ in sold}) == 1:
+    sold = {line.id: (line, order) for order in orders for line in order.lines if line.entry and not line.price_id}
+    told: set[str] = set()
+    for phase in phases:
+        if phase.end is not None and phase.end <= now:
             continue
-        running: list[tuple[OrderLine, Order]] = []
-        for line, order in sorted(sold, key=lambda one: (one[0].start, one[0].id)):
-            running = [one for one in running if one[0].end is None or one[0].end > line.start]
-            other = next((one for one in running if one[0].price != line.price), None)
-            running.append((line, order))
-            if other is not None:
-                message = (
-                    f"{describe_line(line, order)} and {describe_line(*other)} sell the same product at two prices "
-                    f"from {day(line.start, zone)} on, because its standard price has changed."
-                )
-                orders_named = [order.id, other[1].id]
-                yield finding(
-                    "price_changed", sentence(message), lines=[line.id, other[0].id], orders=orders_named, start=line.start
-                )
+        first: dict[str, tuple[OrderLine, Order]] = {}
+        for line, order in (sold[line] for item in phase.items for line in item.lines if line in sold):
+            entry = line.entry.id if line.entry else ""
+            other, others_order = first.setdefault(entry, (line, order))
+            if other.price == line.price or entry in told:
+                continue
+            told.add(entry)
+            message = (
+                f"{describe_line(line, order)} and {describe_line(other, others_order)} sell the same product at two prices "
+                f"from {day(phase.start, zone)} on, because its standard price has changed."
+            )
+            lines, ids = [line.id, other.id], [order.id, others_order.id]
+            yield finding("price_changed", sentence(message), lines=lines, orders=ids, start=phase.start, end=phase.end)
 
 
 def draft_findings(orders: Sequence[Order], drafts: Iterable[Draft]) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ class Cancellation:
 
     def _unbilled(self, known: Known, hold: Hold, request: CancellationRequest) -> Report:
         """Nothing is billed yet. The contract's activation may still be under way: the queues of the flows know no order."""
-        waiting = known.state.order.sync_status in (None, "Pending")
+        waiting = known.state.order.activated and known.state.order.sync_status in (None, "Pending")
         if request.mode == "at_period_end" and waiting:
             raise ConflictError(f"Order {known.state.order.number} is not billed yet, so it has no billing period")
         now, policies = self._runs.now(), self._runs.policies

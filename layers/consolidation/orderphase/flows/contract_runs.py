@@ -20,7 +20,6 @@ from orderphase.domain.lines import Order
 from orderphase.domain.planning import GENERATION
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import identity
-from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import ConfigurationError, ConflictError, DataError, UnknownOutcomeError
 from orderphase.flows.catalogue import CatalogueSource
 from orderphase.flows.proposals import Known, Proposal, Proposals, coupons_of, intended, metadata_of
@@ -123,6 +122,8 @@ class ContractRuns:
                 try:
                     report = work(state, hold)
                 except DataError as problem:
+                    if hold.intent and hold.intent.state == "intended" and hold.lease.intent:
+                        hold.intent = hold.lease.intent  # refused, so nothing has come of it
                     report = self._failure(state.order.id, state.id, problem, hold.intent)
                 return replace(report, order_id=state.order.id)
 
@@ -230,21 +231,26 @@ class ContractRuns:
         key = f"{org_id}:{state.id}:{intent.generation}"
         if plan.attach is not None:
             return self.stripe.create_schedule(params, key=f"attach:{key}", looked=True), updates
-        if schedule is None or plan.action == "create":
-            return self._create_once(state, params, f"schedule:{key}"), updates
-        if plan.action == "cancel":
-            return self._cancel(schedule.id, params, f"cancel:{key}"), updates
-        return self._update(schedule, params, f"update:{key}"), updates
-
-    def _update(self, schedule: HeldSchedule, params: dict[str, Any], key: str) -> Schedule:
-        """Change the schedule. Raises ConflictError where it was refused because the schedule has moved on meanwhile."""
         try:
-            return self.stripe.update_schedule(schedule.id, params, key=key)
+            if schedule is None or plan.action == "create":
+                return self._create_once(state, params, f"schedule:{key}"), updates
+            if plan.action == "cancel":
+                return self._cancel(schedule.id, params, f"cancel:{key}"), updates
+            return self.stripe.update_schedule(schedule.id, params, key=f"update:{key}"), updates
         except DataError as refusal:
-            moved = self.stripe.read_schedule(schedule.id)
-            if moved == schedule:
-                raise
-            raise ConflictError(f"The schedule {schedule.id} has changed while it was planned: {refusal.message}") from None
+            if self._has_moved_on(proposal):
+                message = f"Time has passed a boundary while contract {state.id} was planned: {refusal.message}"
+                raise ConflictError(message) from None
+            raise
+
+    def _has_moved_on(self, proposal: Proposal) -> bool:
+        """Whether a refusal may be due to the time alone: a boundary was near, or the schedule is another one by now."""
+        now, held = self.now(), proposal.known.schedule
+        planned_at = proposal.plan.situation.now
+        starts = [one.phase.start for one in proposal.plan.sent if not (one.starts_now or one.ends_now)]
+        ends = [one.phase.end for one in proposal.plan.sent if one.phase.end is not None and not one.ends_now]
+        near = any(planned_at < bound <= now + _CLOCK_SKEW for bound in (*starts, *ends))
+        return near or (held is not None and self.stripe.read_schedule(held.id) != held)
 
     def _create_once(self, state: ContractState, params: dict[str, Any], key: str) -> Schedule:
         """Create the schedule, or take the one that an earlier attempt has left."""
@@ -284,28 +290,33 @@ class ContractRuns:
         hold.intent = intent
         if intent.message and not acted:
             message = intent.message  # of a run that was cut off before it could be told
-        if intent.customer_id and state.account and not state.account.customer_id:
-            customer = self._catalogue.customer_update(state.account, intent.customer_id)
+        account = state.account
+        if intent.customer_id and account and not account.customer_id and account.id == intent.account_id:
+            customer = self._catalogue.customer_update(account, intent.customer_id)
             updates = [*(update for update in updates if update.object != "Account"), customer]
         if plan.situation.ends_at is not None:
             message = f"{self._ends(plan.situation.ends_at)} {message}".rstrip()
-        ids = [*self._ids(state, schedule, intent, message, acted=acted)]
+        # Where the orders could not be planned, they are not told that they are billed.
+        ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=acted)]
         try:
             self.contracts.write_back([*updates, *ids])
         except (DataError, ConfigurationError, ConflictError) as refusal:
-            if not updates or not ids:
+            # A duplicate is another record's value: that is for a person, and comes of no repetition.
+            told = isinstance(refusal, DataError) or refusal.code == "DUPLICATE_VALUE"
+            if not updates or not (ids or told):
                 raise
-            if isinstance(refusal, DataError):
+            if told:
                 message = f"{message}\n{refusal.message}".strip()
-            self.contracts.write_back(self._ids(state, schedule, intent, message, acted=acted))
-            if not isinstance(refusal, DataError):
+            self.contracts.write_back([] if proposal.held_up else self._ids(state, schedule, intent, message, acted=acted))
+            if not told:
                 raise
         hold.intent = replace(intent, state="recorded", message=None)
         name = f"Schedule {schedule.id}." if schedule else "No schedule."
         if not acted and not updates and not ids:
             message = f"{name} Stripe has what was sold, and Salesforce knows."
             return Report("unchanged", message, state.id, plan.findings, schedule)
-        return Report("synced", f"{name} {message}".rstrip(), state.id, plan.findings, schedule)
+        findings = proposal.held_up or plan.findings
+        return Report("synced", f"{name} {message}".rstrip(), state.id, findings, schedule)
 
     def _applied(self, proposal: Proposal, schedule: Schedule | None, intent: Intent | None) -> Intent:
         """What the ledger says from now on. Where it was lost, the schedule tells which intent it was."""

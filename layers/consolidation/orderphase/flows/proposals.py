@@ -92,7 +92,8 @@ class Proposal:
     """A plan with all that its request needs.
 
     orders: with the Stripe prices of their lines, as far as there are any. billed: ids of those that it bills. missing: ids of
-    price book entries in the request that have none yet.
+    price book entries in the request that have none yet. held_up: what is wrong with the orders, where only what was applied
+    before goes on.
     """
 
     known: Known
@@ -101,12 +102,14 @@ class Proposal:
     catalogue: Catalogue
     billed: frozenset[str]
     missing: frozenset[str] = frozenset()
+    held_up: tuple[Finding, ...] = ()
 
     @property
     def prices(self) -> dict[str, str]:
         """The Stripe price of each line that is billed at the price book's: it stays, whatever the price book says later."""
-        lines = [line for order in self.orders for line in order.lines if line.entry and line.price and not line.price_id]
-        return {line.id: line.price for line in lines if line.price and line.entry and line.price != line.entry.id}
+        lines = [line for order in self.orders for line in order.lines if not line.price_id]
+        entries = _entries(self.orders)
+        return {line.id: line.price for line in lines if line.price and line.price not in entries}
 
 
 class Proposals:
@@ -195,6 +198,7 @@ class Proposals:
             currency=self._currency,
             schedule=known.schedule,
             applied=known.carried_out,
+            taken_over=intent is not None and intent.state == "intended",
             ends_at=ends_at or known.ends_at(now),
             cancellation=cancellation or (intent.cancellation if intent else None) or CancellationRequest(),
             ending=cancellation is not None,
@@ -212,9 +216,8 @@ class Proposals:
             orders = tuple([_named(order, catalogue.prices) for order in orders])
             consolidated = consolidate(orders, self._policies)
         made = self._plan(known, orders, consolidated, situation)
-        if made.refused and due and (settled := known.settled):
-            again = self._plan_settled(known, _renamed(settled, orders), orders, situation)
-            return Proposal(known, orders, again, catalogue, known.billed)
+        if made.refused and due and (extended := self._extended(known, orders, situation)):
+            return Proposal(known, orders, extended, catalogue, known.billed, held_up=made.findings)
         needed = _prices(made.phases) | {item.price for item in made.caught_up}
         missing = needed & _entries(orders)
         if missing and create_prices:
@@ -231,7 +234,7 @@ class Proposals:
             orders,
             known.state.drafts,
             situation.zone,
-            today=situation.now.astimezone(situation.zone).date(),
+            now=situation.now,
             billed=known.billed if known.schedule else None,
             comparing=self._policies.quantity_conflict != "sum",
         )
@@ -246,6 +249,14 @@ class Proposals:
         made = plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders)))
         found = [*self._account_findings(known, made)]
         return replace(made, findings=in_order([*made.findings, *found]), **_NOTHING) if found else made
+
+    def _extended(self, known: Known, orders: tuple[Order, ...], situation: Situation) -> Plan | None:
+        """What was applied last, gone on with: its next phases, if nothing but the orders stands against them."""
+        if not (known.ours and known.schedule and known.schedule.live and known.settled) or known.found:
+            return None
+        made = self._plan_settled(known, _renamed(known.settled, orders), orders, situation)
+        usable = made.action in ("update", "nothing") and not made.refused and not _prices(made.phases) & _entries(orders)
+        return made if usable else None
 
     @staticmethod
     def _plan_settled(known: Known, settled: tuple[Phase, ...], orders: tuple[Order, ...], situation: Situation) -> Plan:
@@ -333,11 +344,13 @@ def _as_billed(known: Known) -> tuple[Order, ...]:
     A line that was sold later at the same price has the same one, so that both are compared and billed together.
     """
     billed = dict(known.intent.prices) if known.intent else {}
-    if not billed and known.schedule is not None:
+    if known.schedule is not None and (known.intent is None or not known.intent.phases):
         billed = dict(known.schedule.line_prices)
-    lines = [line for order in known.state.orders for line in order.lines if line.entry is not None and not line.price_id]
-    sold = {(line.entry and line.entry.id, line.unit_price): billed[line.id] for line in lines if line.id in billed}
-    prices = {line.id: billed.get(line.id) or sold.get((line.entry and line.entry.id, line.unit_price)) for line in lines}
+    lines = [line for order in known.state.orders for line in order.lines if not line.price_id]
+    sold = {(line.entry.id, line.unit_price): billed[line.id] for line in lines if line.entry and line.id in billed}
+    prices = {
+        line.id: billed.get(line.id) or (sold.get((line.entry.id, line.unit_price)) if line.entry else None) for line in lines
+    }
     return tuple(
         [
             replace(order, lines=tuple([replace(line, billed_at=prices.get(line.id)) for line in order.lines]))

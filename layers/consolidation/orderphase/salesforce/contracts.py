@@ -288,7 +288,10 @@ class Contracts:
         for record in records:
             if effective := record[self._mapping.order.effective_date]:
                 lines = tuple([line["Id"] for line in record["OrderItems"]])
-                yield Draft(record["Id"], record["OrderNumber"], date.fromisoformat(effective[:10]), lines)
+                names = self._mapping.order_item.end_date, self._mapping.order.end_date
+                ends = [line[names[0]] or record[names[1]] for line in record["OrderItems"]]
+                end = None if None in ends else date.fromisoformat(max(ends)[:10])
+                yield Draft(record["Id"], record["OrderNumber"], date.fromisoformat(effective[:10]), lines, end)
 
     def _order_state(self, record: Mapping[str, Any]) -> OrderState:
         names = self._mapping.order
