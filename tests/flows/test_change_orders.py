@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any, ClassVar
 
 import pytest
 
+from orderphase.errors import ConflictError, OrderphaseError
+from orderphase.stripe.account import StripeAccount
 from tests.flows.deals import MOMENT, at, billed, codes, prices, sent, sold
 from tests.flows.world import ACCOUNT, World, world
 from tests.org import line
@@ -415,3 +417,49 @@ class TestTakenBack:
         here.salesforce.update("Order", deal.order, {"Status": "Draft"})
         assert here.run(deal.order).outcome == "skipped"
         assert here.schedule()["status"] == "not_started"
+
+
+class TestBoundariesThatPass:
+    """Many orders take effect at midnight, and some are planned a second before it."""
+
+    def late(self, here: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """Two seconds pass between the plan and its request."""
+        send = getattr(StripeAccount, name)
+
+        def sending(stripe: StripeAccount, *args: Any, **kwargs: Any) -> Any:
+            here.clock.advance(timedelta(seconds=2))
+            return send(stripe, *args, **kwargs)
+
+        monkeypatch.setattr(StripeAccount, name, sending)
+
+    @pytest.mark.parametrize("known", [True, False], ids=["the schedule has", "the change makes"])
+    def test_while_a_change_is_planned(self, here: World, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+        deal = sold(here)
+        other = here.entry()
+        if known:
+            here.run(deal.change(line(here.entry(), "2027-03-01"), EffectiveDate="2027-03-01"))
+        order = deal.change(line(other, "2027-03-01" if not known else "2027-05-01"), EffectiveDate="2027-03-01")
+        here.clock.set(datetime(2027, 2, 28, 23, 59, 59, tzinfo=UTC), frozen=True)
+        with monkeypatch.context() as patched:
+            self.late(here, patched, "update_schedule")
+            with pytest.raises(ConflictError):
+                here.run(order)
+        here.clock.advance(MOMENT)
+
+        assert here.run(order).outcome == "synced"
+
+        assert other in billed(here)[-1][2]
+        assert here.record("Order", order)["Stripe_Sync_Status__c"] == "Synced"
+
+    def test_while_the_first_order_is_planned(self, here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        account, entry = here.account(), here.entry()
+        lines = (line(entry, "2026-11-20", "2026-11-21"), line(entry, "2026-11-21", Quantity=2))
+        order = here.order(account, here.contract(account), *lines, EffectiveDate="2026-11-20")
+        here.clock.advance(timedelta(hours=13, minutes=59, seconds=59))
+        with monkeypatch.context() as patched:
+            self.late(here, patched, "create_schedule")
+            with pytest.raises(OrderphaseError):
+                here.run(order)
+        here.clock.advance(MOMENT)
+        assert here.run(order).outcome == "synced"
+        assert [quantities for *_, quantities in billed(here)] == [{entry: 2}]

@@ -182,6 +182,37 @@ class TestWhatLeadsToTheContract:
         ]
         assert here.run(second).outcome == "failed"
 
+    def test_what_is_wrong_stays_told(self, here: World) -> None:
+        _, order = ramp(here)
+        item = here.lines_of(order)[30]
+        here.salesforce.update("OrderItem", item, {"Quantity": 1.5})
+        at(here, first_of(5))
+        assert here.run(order).outcome == "failed"
+        told = here.record("Order", order)
+        here.clock.advance(timedelta(minutes=1))
+        assert here.rolling_window() == 1
+        assert here.log_entries()[-1]["outcome"] == "synced"
+        assert [one["code"] for one in here.log_entries()[-1]["findings"]] == ["fractional_quantity"]
+        assert here.record("Order", order) == told
+        assert len(billed(here)) == 15
+
+    @pytest.mark.parametrize("named", ["sub_sched_gone", "another"])
+    def test_nothing_is_made_beside_what_bills(self, here: World, named: str) -> None:
+        """The contract names another schedule, which is for a person to put right."""
+        contract, _ = ramp(here)
+        schedule = here.schedule()
+        if named == "another":
+            phase = {"phases[0][items][0][price]": schedule["phases"][0]["items"][0]["price"]}
+            end = {"phases[0][end_date]": "1850000000"}
+            here.post_to_stripe("/v1/subscription_schedules", customer=schedule["customer"], start_date="now", **phase, **end)
+            named = here.schedules()[1]["id"]
+        here.salesforce.update("Contract", contract, {"Stripe_Subscription_Schedule_Id__c": named})
+        at(here, first_of(5))
+        before = here.schedules()
+        assert here.rolling_window() == 1
+        assert here.log_entries()[-1]["outcome"] == "failed"
+        assert here.schedules() == before
+
     def test_a_deleted_order_is_tried_once(self, here: World) -> None:
         contract, order = ramp(here)
         second = self.second(here, contract, order)
