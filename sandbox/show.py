@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
-from boto3.dynamodb.types import TypeDeserializer
+from boto3.dynamodb.types import Binary, TypeDeserializer
 
 from sandbox.build import FLOWS
 from sandbox.processes import StackError
@@ -50,9 +51,16 @@ def _table(output: str) -> Callable[[_Running], Iterable[str]]:
         deserialize = TypeDeserializer().deserialize
         for page in stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs[output]):
             for item in page["Items"]:
-                yield json.dumps({name: deserialize(value) for name, value in item.items()}, default=str, indent=2)
+                yield json.dumps({name: deserialize(value) for name, value in item.items()}, default=as_json, indent=2)
 
     return lines
+
+
+def as_json(value: Any) -> Any:
+    """What JSON has no word for; the ledger's packed phases and prices are unpacked."""
+    if isinstance(value, Binary):
+        return json.loads(zlib.decompress(cast("Any", value).value))
+    return sorted(value) if isinstance(value, set) else str(value)
 
 
 def _logs(stack: _Running) -> Iterable[str]:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from orderphase.domain.catalogue import PriceBookEntry, Product
+from orderphase.domain.findings import finding
 from orderphase.domain.lines import Order
 from orderphase.domain.planning import Situation, plan
 from orderphase.domain.policies import Policies
@@ -19,6 +20,7 @@ from orderphase.domain.sequence import (
     draft_findings,
     early_findings,
     in_sequence,
+    naming_orders,
     price_findings,
     withdrawn_findings,
 )
@@ -170,3 +172,25 @@ class TestInSequence:
     def test_in_order(self) -> None:
         alone = consolidated(FIRST)
         assert in_sequence(alone, [FIRST], [], UTC_ZONE, now=NOW) is alone
+
+
+class TestNamingOrders:
+    def test_a_finding_about_lines_names_their_orders(self) -> None:
+        other = change("2", "2025-03-01")
+        told = finding("end_in_past", "Everything ended.", lines=["a", "l2"])
+        (named,) = naming_orders([told], [FIRST, other])
+        assert (named.orders, named.message) == ((FIRST.id, other.id), "Everything ended (order 1, 2, 2 lines).")
+
+    def test_what_names_orders_or_no_lines_stays(self) -> None:
+        kept = (
+            finding("end_in_past", "Everything ended."),
+            finding("end_in_past", "Everything ended.", lines=["a"], orders=["801-9"]),
+        )
+        assert naming_orders(kept, [FIRST]) == kept
+
+    def test_of_many_orders_some_are_named(self) -> None:
+        orders = [change(str(number), "2025-03-01") for number in range(10, 19)]
+        told = finding("end_in_past", "Everything ended.", lines=[f"l{number}" for number in range(10, 19)])
+        (named,) = naming_orders([told], orders)
+        assert named.message == "Everything ended (order 10, 11, 12, 13, 14, 15 and 3 more, 9 lines)."
+        assert len(named.orders) == 9

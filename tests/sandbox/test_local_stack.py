@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 
 from sandbox import show, stack
 from sandbox.build import FLOWS, FUNCTIONS, ROOT
@@ -105,3 +107,13 @@ def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_an_answer_is_judged(function: str, answer: object, fine: bool) -> None:
     assert (verdict(function, answer) is None) is fine
+
+
+def test_what_the_ledger_packs_is_shown_unpacked() -> None:
+    packed = zlib.compress(json.dumps({"802": "price_A"}).encode())
+    item: dict[str, Any] = {
+        "intent": {"M": {"prices": {"B": packed}, "orders": {"SS": ["801-2", "801-1"]}, "generation": {"N": "2"}}}
+    }
+    read = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+    shown = json.loads(json.dumps(read, default=show.as_json))
+    assert shown == {"intent": {"prices": {"802": "price_A"}, "orders": ["801-1", "801-2"], "generation": "2"}}

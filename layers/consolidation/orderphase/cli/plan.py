@@ -19,7 +19,7 @@ from orderphase.domain.phases import Consolidation
 from orderphase.domain.planning import Plan, Situation, plan
 from orderphase.domain.requests import identity
 from orderphase.domain.schedules import HeldSchedule
-from orderphase.domain.sequence import Draft, in_sequence
+from orderphase.domain.sequence import Draft, in_sequence, naming_orders
 from orderphase.errors import DataError
 from orderphase.mapping import load_mapping
 from orderphase.salesforce.snapshot import Situated, Snapshot, read_situated
@@ -87,20 +87,22 @@ def _contract_id(snapshot: Snapshot) -> str:
 def _plan(given: Situated, orders: Sequence[Order], schedule: HeldSchedule | None) -> Plan:
     policies = given.snapshot.policies
     drafts = [_draft(order) for order in given.snapshot.orders if order not in orders]
-    billed = {order.id for order in orders if schedule and any(line.id in schedule.line_prices for line in order.lines)}
+    billed = _billed(given.snapshot.orders, schedule) if schedule else None
     consolidated = in_sequence(
         consolidate(orders, policies),
         orders,
         drafts,
         ZoneInfo(policies.time_zone),
         now=given.now,
-        billed=billed if schedule else None,
+        billed=billed,
         comparing=policies.quantity_conflict != "sum",
     )
     situation = Situation(given.now, policies, _currency(orders), schedule, prices=sold_prices(orders))
     if given.cancellation is None:
-        return plan(consolidated, situation)
-    return _plan_end(consolidated, situation, given.cancellation)
+        made = plan(consolidated, situation)
+    else:
+        made = _plan_end(consolidated, situation, given.cancellation)
+    return replace(made, findings=naming_orders(made.findings, orders))
 
 
 def _plan_end(consolidated: Consolidation, situation: Situation, request: CancellationRequest) -> Plan:
@@ -114,8 +116,17 @@ def _plan_end(consolidated: Consolidation, situation: Situation, request: Cancel
     return plan(consolidated, situation)
 
 
+def _billed(orders: Sequence[Order], schedule: HeldSchedule) -> set[str]:
+    """The orders that a schedule bills, as far as it says so: by the lines of its items, and by the order it was made for."""
+    made_for = schedule.metadata.get("salesforce_order_id")
+    lines = schedule.line_prices
+    return {order.id for order in orders if order.id == made_for or any(line.id in lines for line in order.lines)}
+
+
 def _draft(order: Order) -> Draft:
-    return Draft(order.id, order.number, order.effective, tuple([line.id for line in order.lines]))
+    ends = [line.end for line in order.lines]
+    end = None if None in ends else max((end.date() for end in ends if end), default=None)
+    return Draft(order.id, order.number, order.effective, tuple([line.id for line in order.lines]), end)
 
 
 def _currency(orders: Sequence[Order]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from orderphase.cli.streams import exit_code, write_json, write_text
 from orderphase.domain.calendar import day, iso, period
 from orderphase.domain.money import major_units, price_text
 from orderphase.domain.phases import discount_as_dict, discount_text
+from orderphase.errors import DataError
 from orderphase.flows.preview import Invoice, Preview
 from orderphase.timeline import draw_plan, draw_plan_svg, plan_changes, timeline_lines
 from orderphase.timeline.chart import printable
@@ -27,6 +29,8 @@ _MAX_WIDTH = 120
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; answers its exit code."""
+    if not re.fullmatch("801[0-9A-Za-z]{12}([0-9A-Za-z]{3})?", options.order_id):
+        raise DataError(f"{options.order_id!r} is not the id of an Order: it has 15 or 18 characters and begins with 801")
     connection = connect(os.environ, Path.cwd(), stack=options.stack)
     found = bootstrap.preview(connection.environment).run(options.order_id)
     if options.svg:
@@ -66,9 +70,9 @@ def as_dict(found: Preview) -> dict[str, Any]:
 def _invoice_as_dict(invoice: Invoice) -> dict[str, Any]:
     return {
         "date": iso(invoice.date),
-        "total": _amount(invoice.total, invoice),
+        "total": None if invoice.problem else _amount(invoice.total, invoice),
         "currency": invoice.currency,
-        "exact": invoice.exact,
+        "exact": invoice.exact and not (invoice.problem or invoice.note),
         "note": invoice.note,
         "problem": invoice.problem,
         "lines": [
@@ -120,7 +124,8 @@ def _invoice(found: Preview, invoice: Invoice) -> Iterator[str]:
     """One invoice: its day and total, then its lines with their amounts below each other."""
     zone = found.plan.situation.zone
     if invoice.problem is not None:
-        yield printable(f"  {day(invoice.date, zone)}: no preview. {invoice.problem}")
+        which = "the next invoice" if invoice.exact else f"from {day(invoice.date, zone)} on"
+        yield printable(f"  {which}: no preview. {invoice.problem}")
         return
     parts = [f"{_amount(invoice.total, invoice)} {invoice.currency}"]
     if not invoice.exact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -44,6 +44,26 @@ def in_sequence(
     today = now.astimezone(zone).date()
     found += draft_findings(orders, drafts) if billed is None else withdrawn_findings(drafts, billed, today)
     return replace(consolidated, findings=in_order([*consolidated.findings, *found])) if found else consolidated
+
+
+def naming_orders(findings: Iterable[Finding], orders: Sequence[Order]) -> tuple[Finding, ...]:
+    """The findings, where each that is about lines also names their orders: planning knows phases and lines alone."""
+    owners = {line.id: order for order in orders for line in order.lines}
+    return tuple([_naming(one, owners) for one in findings])
+
+
+def _naming(one: Finding, owners: Mapping[str, Order]) -> Finding:
+    named = {owners[line].id: owners[line].number for line in one.lines if line in owners}
+    if one.orders or not named:
+        return one
+    numbers = sorted(named.values())
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    about = f"order {', '.join(numbers[:_NAMED])}{more}, {len(one.lines)} {'line' if len(one.lines) == 1 else 'lines'}"
+    return replace(one, message=f"{one.message.removesuffix('.')} ({about}).", orders=tuple(named))
+
+
+_NAMED = 6
+"""So many orders are named in a message; the finding itself has all of them."""
 
 
 def early_findings(orders: Sequence[Order], zone: ZoneInfo, *, billed: Container[str]) -> Iterator[Finding]:

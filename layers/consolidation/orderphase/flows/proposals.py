@@ -21,7 +21,7 @@ from orderphase.domain.planning import ENDS_AT, GENERATION, Plan, Situation, pla
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import Coupon, identity
 from orderphase.domain.schedules import HeldSchedule, Place
-from orderphase.domain.sequence import in_sequence
+from orderphase.domain.sequence import in_sequence, naming_orders
 from orderphase.flows.catalogue import Catalogue, CatalogueSource
 from orderphase.salesforce.contracts import ContractState
 from orderphase.store.contracts import Intent, next_intent
@@ -247,6 +247,7 @@ class Proposals:
         if settled and known.schedule and not known.schedule.live:
             settled = _since_the_end(settled, known.schedule, situation.now)
         made = plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders)))
+        made = replace(made, findings=naming_orders(made.findings, orders))
         found = [*self._account_findings(known, made)]
         return replace(made, findings=in_order([*made.findings, *found]), **_NOTHING) if found else made
 

@@ -117,8 +117,11 @@ def _classified(problem: stripe.StripeError) -> OrderphaseError:
     if isinstance(problem, stripe.RateLimitError) or code in _BUSY:
         return TransientError(message, code=code if code in _BUSY else "rate_limit")
     if status >= requests.codes.internal_server_error or status < requests.codes.bad_request:
-        # A success that cannot be read is among them.
-        return UnknownOutcomeError(f"Stripe answers with status {status}", code=REPLAYED_FAILURE if replayed else str(status))
+        # A success that cannot be read is among them. What is not implemented says what that is.
+        why = f": {problem.user_message}" if status == requests.codes.not_implemented and problem.user_message else ""
+        return UnknownOutcomeError(
+            f"Stripe answers with status {status}{why}", code=REPLAYED_FAILURE if replayed else str(status)
+        )
     if status in (requests.codes.conflict, requests.codes.failed_dependency):
         return TransientError(message, code=code or str(status))
     if code in _OURS:

@@ -47,7 +47,11 @@ def head(plan: Plan, subject: str) -> str:
         errors = sum(one.severity == "error" for one in plan.findings)
         return f"Orderphase will do nothing before {errors} {'error is' if errors == 1 else 'errors are'} corrected."
     if plan.action == "nothing":
-        return "Orderphase has nothing to do."
+        ends_at = plan.situation.ends_at
+        if ends_at is None:
+            return "Orderphase has nothing to do."
+        last = f"nothing is billed from {day(ends_at, plan.situation.zone)} on"
+        return f"The contract was cancelled: {last}. Orderphase has nothing to do."
     if plan.attach is not None:
         return f"Orderphase will create a schedule for {subject} of the subscription {plan.attach}; its phases follow."
     if plan.action == "create":
