@@ -405,8 +405,8 @@ planned 2  from 2025-06-01 to 2026-01-01: A × 1; B × 1
 The subscription ends on 2026-01-01.
 
 Orderphase will update schedule sub_sched_1
-  ~ price_A quantity 2 → 1  from 2025-06-01 to 2026-01-01
-  + 1 of price_B            from 2025-06-01 to 2026-01-01
+  ~ A (price_A) quantity 2 → 1  from 2025-06-01 to 2026-01-01
+  + 1 of B (price_B)            from 2025-06-01 to 2026-01-01
 Plan: 1 to add, 1 to change, 0 to remove."""
     )
 
@@ -414,7 +414,7 @@ Plan: 1 to add, 1 to change, 0 to remove."""
 def test_a_new_schedule_is_all_added() -> None:
     assert diff(*planned(("A", "2025-06-01", None))) == [
         "Orderphase will create a schedule for contract 800",
-        "  + 1 of price_A  from 2025-06-01 on",
+        "  + 1 of A (price_A)  from 2025-06-01 on",
         "Plan: 1 to add, 0 to change, 0 to remove.",
     ]
 
@@ -429,7 +429,7 @@ def test_a_cancellation_removes_what_was_to_come() -> None:
     cancelled = planned(YEAR, schedule=schedule, ends_at=NOW, cancellation=CancellationRequest())
     assert diff(*cancelled) == [
         "Orderphase will cancel schedule sub_sched_1",
-        "  - 1 of price_A  from 2025-03-01 to 2026-01-01",
+        "  - 1 of A (price_A)  from 2025-03-01 to 2026-01-01",
         "Plan: 0 to add, 0 to change, 1 to remove.",
     ]
 
@@ -471,7 +471,7 @@ def test_what_goes_on_after_a_schedule_makes_no_difference_to_what_is_open() -> 
     schedule = held(("2025-01-01", "2026-01-01", {"price_A": 1}), end_behavior="release")
     lines, made = planned(("A", "2025-01-01", None), ("B", "2025-06-01", None), schedule=schedule)
     assert diff(lines, made)[1:] == [
-        "  + 1 of price_B  from 2025-06-01 on",
+        "  + 1 of B (price_B)  from 2025-06-01 on",
         "Plan: 1 to add, 0 to change, 0 to remove.",
     ]
     assert "today 1  from 2025-01-01 on: A × 1" in draw_plan(lines, made, subject="contract 800")
@@ -482,7 +482,7 @@ def test_the_phases_for_which_stripe_has_no_room_are_not_in_the_diff_but_told() 
     steps = [(name, start, end) for name, start, end in zip("ABCDEFGHIJKL", months, months[1:], strict=False)]
     lines, made = planned(*steps, now=start_of("2025-01-01"))
     *rows, foot, follows = diff(lines, made)
-    assert [row[4:16] for row in rows[1:]] == [f"1 of price_{name}" for name in "ABCDEFGHIJ"]
+    assert [row[4:20] for row in rows[1:]] == [f"1 of {name} (price_{name})" for name in "ABCDEFGHIJ"]
     assert rows[-1].endswith("from 2025-10-01 on")
     assert foot == "Plan: 10 to add, 0 to change, 0 to remove."
     assert follows == "Stripe takes ten phases at a time; the next ones are added on 2025-06-01."
@@ -532,7 +532,7 @@ def test_what_does_not_fit_beside_its_dates_stands_above_them() -> None:
     assert diff(lines, made, width=40) == [
         "Orderphase will update schedule",
         "sub_sched_1",
-        "  + 1 of price_A",
+        "  + 1 of A (price_A)",
         "    from 2025-06-01 to 2026-01-01",
         "Plan: 1 to add, 0 to change, 0 to",
         "remove.",
@@ -594,8 +594,8 @@ def test_an_svg_of_a_plan_shows_both_rows_now_and_the_changes() -> None:
     x = int(re.match(r"M(\d+) ", mark.attrib["d"])[1])  # type: ignore[index]
     assert (x - start) / whole == pytest.approx(59 / 365, rel=0.01)
     written = {text.text: text.get("class") for text in picture.iter(f"{SVG}text")}
-    assert written["~ price_A quantity 2 → 1, from 2025-06-01 to 2026-01-01"] == "changed"
-    assert written["+ 1 of price_B, from 2025-06-01 to 2026-01-01"] == "added"
+    assert written["~ A (price_A) quantity 2 → 1, from 2025-06-01 to 2026-01-01"] == "changed"
+    assert written["+ 1 of B (price_B), from 2025-06-01 to 2026-01-01"] == "added"
     assert written["Orderphase will update schedule sub_sched_1"] == "number"
     assert {"today", "planned", "Plan: 1 to add, 1 to change, 0 to remove."} <= set(written)
     described = picture.findtext(f"{SVG}desc") or ""
@@ -603,7 +603,7 @@ def test_an_svg_of_a_plan_shows_both_rows_now_and_the_changes() -> None:
         "Now is 2025-03-01.",
         "Today 2, from 2025-06-01 to 2026-01-01: A × 2.",
         "Planned 2, ",
-        "+ 1 of price_B, from",
+        "+ 1 of B (price_B), from",
     ):
         assert words in described
 

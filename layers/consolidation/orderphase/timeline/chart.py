@@ -10,6 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, period
+from orderphase.domain.differences import Difference
 from orderphase.domain.findings import Finding
 from orderphase.domain.lines import Discount, Order
 from orderphase.domain.money import plain
@@ -188,6 +189,20 @@ def _wanted_words(phase: Phase, names: Mapping[str, str], currency: str | None) 
         yield _item(" / ".join(known) or item.price, item.quantity, _off(item.discount, currency))
     settings = phase.settings
     yield from _settings(_off(settings.discount, currency), settings.collection_method, settings.days_until_due)
+
+
+def called_by_name(changes: Iterable[Difference], plan: Plan, lines: Iterable[TimelineLine]) -> list[Difference]:
+    """The changes with what a price is called before its id, where the lines say so."""
+    names = {price: name for price, name in _names_of_prices(plan.wanted, lines).items() if name != price}
+    return [replace(one, what=_called(one.what, names)) for one in changes]
+
+
+def _called(what: str, names: Mapping[str, str]) -> str:
+    words = []
+    for word in what.split(" "):
+        price = word.rstrip(",")
+        words.append(f"{names[price]} ({price}){word.removeprefix(price)}" if price in names else word)
+    return " ".join(words)
 
 
 def _names_of_prices(phases: Iterable[Phase], lines: Iterable[TimelineLine]) -> dict[str, str]:

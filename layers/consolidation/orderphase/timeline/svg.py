@@ -15,6 +15,7 @@ from orderphase.timeline.chart import (
     Chart,
     TimelineLine,
     Track,
+    called_by_name,
     columns,
     consolidation_chart,
     cut,
@@ -73,7 +74,8 @@ def draw_plan_svg(lines: Sequence[TimelineLine], plan: Plan, *, subject: str, ti
 
     subject: whom a new schedule is for, as in `contract 800…`. Otherwise as `draw_svg`.
     """
-    chart, changes = plan_chart(lines, plan), plan_changes(plan)
+    chart = plan_chart(lines, plan)
+    changes = called_by_name(plan_changes(plan), plan, chart.lines)
     told = [(f"{one.sign} {one.what}, {chart.period(one.start, one.end)}", _KINDS[one.sign]) for one in changes]
     return _Drawing(chart).render(
         title, [(head(plan, subject), "number"), *told, *((text, "") for text in foot(plan, changes))]

@@ -15,6 +15,7 @@ from orderphase.timeline.chart import (
     Scale,
     TimelineLine,
     Track,
+    called_by_name,
     columns,
     consolidation_chart,
     cut,
@@ -166,7 +167,7 @@ def _findings(chart: Chart, width: int) -> Iterator[str]:
 
 def _diff(chart: Chart, plan: Plan, subject: str, width: int, *, color: bool) -> Iterator[str]:
     """What a plan changes, with when it does in a column of its own where that fits."""
-    changes = plan_changes(plan)
+    changes = called_by_name(plan_changes(plan), plan, chart.lines)
     told = [(one.sign, printable(one.what), chart.period(one.start, one.end)) for one in changes]
     room = width - len("  ~   ") - max([len(when) for _, _, when in told], default=0)
     aligned = min(max([columns(what) for _, what, _ in told], default=0), room)
