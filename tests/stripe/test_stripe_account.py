@@ -426,22 +426,22 @@ class TestSchedules:
         account, connection = stripe.account(), stripe.connection()
         made = self.of_lines(stripe, "802A", "802B,802C")
         for line in ("802A", "802B", "802C"):
-            assert account.bills(made.id, "801A", [line, "802X"])
-        assert not account.bills(made.id, "801A", ["802D"])
-        assert not account.bills("sub_sched_gone", "801A", ["802A"])
+            assert account.bills(made.id, [line, "802X"])
+        assert not account.bills(made.id, ["802D"])
+        assert not account.bills("sub_sched_gone", ["802A"])
         stripe.clock.advance(timedelta(days=40))
-        assert not account.bills(made.id, "801A", ["802A"]), "its phase is over"
-        assert account.bills(made.id, "801A", ["802B"])
+        assert not account.bills(made.id, ["802A"]), "its phase is over"
+        assert account.bills(made.id, ["802B"])
         connection.call(connection.api.subscription_schedules.cancel, made.id)
-        assert not account.bills(made.id, "801A", ["802B"])
+        assert not account.bills(made.id, ["802B"])
 
     def test_what_was_let_go_bills_on_as_in_its_last_phase(self, stripe: Stripe) -> None:
         account = stripe.account()
         made = self.of_lines(stripe, "802A", "802B")
         stripe.clock.advance(timedelta(days=400))
         assert stripe.objects("subscription_schedule")[0]["status"] == "released"
-        assert account.bills(made.id, "801A", ["802B"])
-        assert not account.bills(made.id, "801A", ["802A"])
+        assert account.bills(made.id, ["802B"])
+        assert not account.bills(made.id, ["802A"])
 
     def test_looked_passes_over_what_is_stored(self, stripe: Stripe) -> None:
         params = self.params(stripe, stripe.account().ensure_customer(ACME, org_id=ORG))
@@ -459,8 +459,8 @@ class TestSchedules:
         account, connection = stripe.account(), stripe.connection()
         made = self.of_lines(stripe, "802A")
         connection.call(connection.api.subscription_schedules.release, made.id)
-        assert account.bills(made.id, "801A", ["802A"], beside="sub_other")
-        assert not account.bills(made.id, "801A", ["802A"], beside=made.subscription_id)
+        assert account.bills(made.id, ["802A"], beside="sub_other")
+        assert not account.bills(made.id, ["802A"], beside=made.subscription_id)
 
 
 def running(stripe: Stripe, **params: Any) -> Schedule:

@@ -17,7 +17,7 @@ from orderphase.domain.findings import Finding, finding, in_order
 from orderphase.domain.lines import Order
 from orderphase.domain.phases import Consolidation
 from orderphase.domain.planning import Plan, Situation, plan
-from orderphase.domain.requests import identity
+from orderphase.domain.requests import metadata_of
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.domain.sequence import Draft, in_sequence, naming_orders
 from orderphase.errors import DataError
@@ -62,14 +62,10 @@ def plan_situated(given: Situated) -> tuple[Plan, dict[str, Any]]:
     customer = schedule.customer if schedule else given.customer_id
     if missing := [*_missing(made, orders, customer)]:
         made = replace(made, findings=in_order([*made.findings, _created_first(missing)]))
-    oldest = min(orders, key=lambda order: order.age, default=None)
     params = made.params(
         customer=customer,
         coupons=made.coupons(f"{given.org_id or ''}:{contract_id}:1"),
-        metadata={
-            **({"salesforce_order_id": oldest.id} if oldest else {}),
-            **identity(contract_id, has_contract=snapshot.contract_id is not None, org_id=given.org_id),
-        },
+        metadata=metadata_of(orders, contract_id, has_contract=snapshot.contract_id is not None, org_id=given.org_id),
         products={price: entry.product.product_id or entry.product.id for price, entry in _entries(orders).items()},
     )
     return made, params

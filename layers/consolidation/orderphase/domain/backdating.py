@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from orderphase.domain.calendar import day, days_between
+from orderphase.domain.calendar import day, days_between, running_at
 from orderphase.domain.catalogue import BillingInterval
 from orderphase.domain.findings import Finding, finding
 from orderphase.domain.lines import Discount, Order
@@ -29,6 +29,12 @@ class Missed:
     end: datetime
     was: Phase | None
     wanted: Phase | None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The ids of the lines that say so, those that are wanted before those that were."""
+        phases = [phase for phase in (self.wanted, self.was) if phase]
+        return tuple(dict.fromkeys(line for phase in phases for item in phase.items for line in item.lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def missed(wanted: Sequence[Phase], settled: Sequence[Phase], *, now: datetime) 
     bounds = sorted({bound for bound in (*starts, *ends) if bound < now})
     found: list[Missed] = []
     for start, end in pairwise([*bounds, now]):
-        was, becomes = _at(settled, start), _at(wanted, start)
+        was, becomes = running_at(settled, start), running_at(wanted, start)
         if _billed(was) == _billed(becomes):
             continue
         last = found[-1] if found else None
@@ -87,9 +93,7 @@ def missed_findings(intervals: Sequence[Missed], *, new: bool, zone: ZoneInfo) -
     days = days_missed(intervals, zone)
     if not days:
         return
-    lines = dict.fromkeys(
-        line for one in intervals for phase in (one.wanted, one.was) if phase for item in phase.items for line in item.lines
-    )
+    lines = [line for one in intervals for line in one.lines]
     start, end = intervals[0].start, intervals[-1].end
     count = f"{days} {'day' if days == 1 else 'days'} before today"
     if new:
@@ -228,10 +232,6 @@ def _rounded(amount: Decimal, currency: str) -> int:
     step = smallest_step(currency)
     minor = amount.scaleb(exponent(currency))
     return int((minor / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
-
-
-def _at(phases: Iterable[Phase], moment: datetime) -> Phase | None:
-    return next((one for one in phases if one.start <= moment and (one.end is None or moment < one.end)), None)
 
 
 def _billed(phase: Phase | None) -> object:

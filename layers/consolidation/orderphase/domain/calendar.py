@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 
@@ -26,6 +28,20 @@ def end_instant(value: date | datetime, zone: ZoneInfo, *, inclusive: bool) -> d
 def days_between(start: datetime, end: datetime, zone: ZoneInfo) -> int:
     """How many midnights of `zone` lie in `(start, end]`."""
     return (end.astimezone(zone).date() - start.astimezone(zone).date()).days
+
+
+class Interval(Protocol):
+    """Something from `start` on up to `end`, which is exclusive; None = open."""
+
+    @property
+    def start(self) -> datetime: ...  # noqa: D102 (said above)
+    @property
+    def end(self) -> datetime | None: ...  # noqa: D102 (said above)
+
+
+def running_at[T: Interval](intervals: Iterable[T], moment: datetime) -> T | None:
+    """The first of these that runs at a moment."""
+    return next((one for one in intervals if one.start <= moment and (one.end is None or moment < one.end)), None)
 
 
 def iso(value: datetime | None) -> str | None:

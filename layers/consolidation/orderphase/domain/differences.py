@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Literal
 
+from orderphase.domain.calendar import running_at
 from orderphase.domain.lines import Discount
 from orderphase.domain.money import plain, price_text
 from orderphase.domain.schedules import Content, HeldDiscount, Span
@@ -45,13 +46,9 @@ def _side_by_side(
     spans = [span for span in (*before, *after) if span.end is None or span.end > since]
     bounds = sorted({max(span.start, since) for span in spans} | {span.end for span in spans if span.end is not None})
     for start, end in zip_longest(bounds, bounds[1:]):
-        was, becomes = _at(before, start), _at(after, start)
+        was, becomes = running_at(before, start), running_at(after, start)
         if was is not None or becomes is not None:
-            yield start, end, was, becomes
-
-
-def _at(spans: Iterable[Span], moment: datetime) -> Content | None:
-    return next((one.content for one in spans if one.start <= moment and (one.end is None or moment < one.end)), None)
+            yield start, end, was.content if was else None, becomes.content if becomes else None
 
 
 def _changes(was: Content | None, becomes: Content | None, currency: str) -> Iterator[tuple[Sign, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,9 @@ from orderphase.domain.lines import Discount
 from orderphase.domain.money import plain, price_text
 
 EndBehavior = Literal["cancel", "release"]
+
+type Place = str | None
+"""Where a discount is: on the item of this price, or (None) on the whole phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,12 @@ class Phase:
     end: datetime | None
     items: tuple[PhaseItem, ...]
     settings: PhaseSettings = PhaseSettings()
+
+    def discounts(self) -> Iterator[tuple[Place, Discount]]:
+        """Each place of the phase where there is a discount."""
+        if self.settings.discount is not None:
+            yield None, self.settings.discount
+        yield from ((item.price, item.discount) for item in self.items if item.discount is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,14 @@ from orderphase.domain.differences import differences
 from orderphase.domain.findings import Finding, as_policy_says, finding, has_errors, in_order
 from orderphase.domain.lines import Discount
 from orderphase.domain.money import whole_minor_units
-from orderphase.domain.phases import Consolidation, EndBehavior, Phase, end_behavior, phase_as_dict
+from orderphase.domain.phases import Consolidation, EndBehavior, Phase, Place, end_behavior, phase_as_dict
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import Coupon, SentPhase, Terms, coupons, phase_params
 from orderphase.domain.schedules import (
+    SEND_INVOICE,
     HeldDiscount,
     HeldPhase,
     HeldSchedule,
-    Place,
     Span,
     as_phase,
     content_of,
@@ -414,7 +414,7 @@ class _Planning:
             f"Orders change what was sold from {self._day(one.start)} to {self._day(one.end)}, "
             "but the contract is over, so that is not caught up."
         )
-        return finding("catch_up_unknown", message, lines=_lines_of(one), start=one.start, end=one.end)
+        return finding("catch_up_unknown", message, lines=one.lines, start=one.start, end=one.end)
 
     def _not_caught_up(self, one: Missed) -> Finding:
         """Phases tell nothing of the one-time items that were billed before, and nothing may be billed twice."""
@@ -422,7 +422,7 @@ class _Planning:
             f"Orders say something else from {self._day(one.start)} to {self._day(one.end)} than the schedule. "
             "Whether that is caught up already is not known, so it is not done again."
         )
-        found = finding("catch_up_unknown", message, lines=_lines_of(one), start=one.start, end=one.end)
+        found = finding("catch_up_unknown", message, lines=one.lines, start=one.start, end=one.end)
         return as_policy_says(found, refuse=False)
 
     def _check_drift(self, schedule: HeldSchedule, spans: Sequence[Span], held: Sequence[Span]) -> None:
@@ -523,11 +523,7 @@ class _Stock:
     def kept(self, phase: Phase, *, runs: bool) -> dict[Place, Sequence[HeldDiscount]]:
         """For each discount of `phase` that there is already, what keeps it. Each coupon serves one place."""
         kept: dict[Place, Sequence[HeldDiscount]] = {}
-        places: list[tuple[Place, Discount | None]] = [(None, phase.settings.discount)]
-        places += [(item.price, item.discount) for item in phase.items]
-        for place, discount in places:
-            if discount is None:
-                continue
+        for place, discount in phase.discounts():
             held = self._current.discounts_at(place) if runs and self._current else ()
             if ours := [one for one in held if one.value == discount]:
                 kept[place] = ours[:1]
@@ -551,17 +547,17 @@ def _schedule_findings(schedule: HeldSchedule, currency: str) -> Iterator[Findin
     if schedule.customer_deleted:
         message = f"The customer {schedule.customer} of the schedule {schedule.id} was deleted in Stripe."
         yield finding("customer_deleted", message)
-    if (schedule.live or schedule.subscription_lives) and schedule.currency.upper() != currency.upper():
+    if schedule.bills and schedule.currency.upper() != currency.upper():
         message = f"The schedule {schedule.id} bills in {schedule.currency.upper()}, but the orders are in {currency.upper()}."
         yield finding("currency_conflict", message)
 
 
 def _settings_findings(phases: Sequence[Phase]) -> Iterator[Finding]:
-    missing = [p for p in phases if p.settings.collection_method == "send_invoice" and p.settings.days_until_due is None]
+    missing = [p for p in phases if p.settings.collection_method == SEND_INVOICE and p.settings.days_until_due is None]
     if missing:
         message = "Invoices are to be sent, but no order says when they are due."
         yield finding("missing_days_until_due", message, lines=_lines(missing), start=missing[0].start, end=missing[-1].end)
-    unused = [p for p in phases if p.settings.collection_method != "send_invoice" and p.settings.days_until_due is not None]
+    unused = [p for p in phases if p.settings.collection_method != SEND_INVOICE and p.settings.days_until_due is not None]
     if unused:
         message = "Days until due are stated, but Stripe charges automatically."
         yield finding("unused_days_until_due", message, lines=_lines(unused), start=unused[0].start, end=unused[-1].end)
@@ -579,10 +575,6 @@ def _discount_findings(phases: Sequence[Phase], currency: str) -> Iterator[Findi
             except ValueError as problem:
                 message = f"A discount cannot be given: {problem}."
                 yield finding("discount_out_of_range", message, lines=lines, start=phase.start, end=phase.end)
-
-
-def _lines_of(one: Missed) -> list[str]:
-    return _lines([phase for phase in (one.wanted, one.was) if phase])
 
 
 def _lines(phases: Iterable[Phase]) -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any
 
 from orderphase.domain.backdating import CatchUp
 from orderphase.domain.calendar import iso
-from orderphase.domain.lines import Discount
+from orderphase.domain.lines import Discount, Order
 from orderphase.domain.money import major_units, plain, price_text, whole_minor_units
-from orderphase.domain.phases import Phase, PhaseItem, discount_as_dict
+from orderphase.domain.phases import Phase, PhaseItem, Place, discount_as_dict
 from orderphase.domain.policies import Policies
-from orderphase.domain.schedules import DEFAULT_COLLECTION, SEND_INVOICE, HeldDiscount, Place
+from orderphase.domain.schedules import DEFAULT_COLLECTION, SEND_INVOICE, HeldDiscount
 
 _METADATA_LENGTH = 500
 """Stripe: a metadata value has at most 500 characters."""
@@ -76,10 +76,7 @@ class SentPhase:
 
     def new_discounts(self) -> Iterator[tuple[Place, Discount]]:
         """Each place whose discount needs a new coupon."""
-        places = [(None, self.phase.settings.discount), *((item.price, item.discount) for item in self.phase.items)]
-        for place, discount in places:
-            if discount is not None and place not in self.kept:
-                yield place, discount
+        return ((place, discount) for place, discount in self.phase.discounts() if place not in self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +94,18 @@ def identity(contract_id: str, *, has_contract: bool, org_id: str | None) -> dic
     """The metadata by which the schedule of a contract is recognised; the id is the order's where it has no contract."""
     kind = "contract" if has_contract else "order"
     return {**({"salesforce_org_id": org_id} if org_id else {}), f"salesforce_{kind}_id": contract_id}
+
+
+def metadata_of(
+    orders: Iterable[Order], contract_id: str, *, has_contract: bool, org_id: str | None, account_id: str | None = None
+) -> dict[str, str]:
+    """What the Stripe objects of a contract carry, as far as it is known."""
+    first = min(orders, key=lambda order: order.age, default=None)
+    return {
+        **({"salesforce_order_id": first.id} if first else {}),
+        **({"salesforce_account_id": account_id} if account_id else {}),
+        **identity(contract_id, has_contract=has_contract, org_id=org_id),
+    }
 
 
 def coupons(phases: Iterable[SentPhase], key: str, currency: str) -> dict[tuple[int, Place], Coupon]:
@@ -122,8 +131,8 @@ def coupons(phases: Iterable[SentPhase], key: str, currency: str) -> dict[tuple[
 def phase_params(number: int, sent: SentPhase, made: Mapping[tuple[int, Place], Coupon], terms: Terms) -> dict[str, Any]:
     """One phase of a request, without its start.
 
-    An open phase is said to last until a year from now at least. Stripe has no open phase: `end_behavior` release lets its
-    subscription go on.
+    An open phase is said to last whole years from its start, to an end after now. Stripe has no open phase: `end_behavior`
+    release lets its subscription go on.
     """
     phase, settings = sent.phase, sent.phase.settings
     params: dict[str, Any] = {

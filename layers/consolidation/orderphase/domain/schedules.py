@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from orderphase.domain.lines import Discount
-from orderphase.domain.phases import Phase, PhaseItem, PhaseSettings
+from orderphase.domain.phases import Phase, PhaseItem, PhaseSettings, Place
 
 Status = Literal["not_started", "active", "completed", "released", "canceled"]
 
@@ -18,9 +18,6 @@ DEFAULT_COLLECTION = "charge_automatically"
 
 SEND_INVOICE = "send_invoice"
 """Stripe: the collection method by which an invoice is sent, due in some days."""
-
-type Place = str | None
-"""Where a discount is: on the item of this price, or (None) on the whole phase."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from orderphase.errors import ConflictError
 from orderphase.flows.contract_runs import ContractRuns, Hold
 from orderphase.flows.proposals import Known
 from orderphase.flows.runs import Report
-from orderphase.salesforce.contracts import ContractState
+from orderphase.salesforce.contracts import PENDING, ContractState
 
 FLOW = "cancellation"
 
@@ -41,7 +41,7 @@ class Cancellation:
 
     def _unbilled(self, known: Known, hold: Hold, request: CancellationRequest) -> Report:
         """Nothing is billed yet. The contract's activation may still be under way: the queues of the flows know no order."""
-        waiting = known.state.order.activated and known.state.order.sync_status in (None, "Pending")
+        waiting = known.state.order.activated and known.state.order.sync_status in (None, PENDING)
         if request.mode == "at_period_end" and waiting:
             raise ConflictError(f"Order {known.state.order.number} is not billed yet, so it has no billing period")
         now, policies = self._runs.now(), self._runs.policies
@@ -71,5 +71,6 @@ class Cancellation:
 
     def _findings(self, known: Known, request: CancellationRequest, ends_at: datetime) -> tuple[Finding, ...]:
         now, policies = self._runs.now(), self._runs.policies
-        phases = consolidate(known.state.orders, policies).phases
+        # Only a date has to lie before the end of what was sold.
+        phases = consolidate(known.state.orders, policies).phases if request.mode == "on_date" else ()
         return tuple(cancellation_findings(request, ends_at, phases, known.schedule, now=now, policies=policies))

@@ -16,16 +16,14 @@ from zoneinfo import ZoneInfo
 
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.findings import Finding, as_text
-from orderphase.domain.lines import Order
-from orderphase.domain.planning import GENERATION
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import identity
 from orderphase.errors import ConfigurationError, ConflictError, DataError, UnknownOutcomeError
 from orderphase.flows.catalogue import CatalogueSource
-from orderphase.flows.proposals import Known, Proposal, Proposals, coupons_of, intended, metadata_of
+from orderphase.flows.proposals import Known, Proposal, Proposals, coupons_of, intended
 from orderphase.flows.runs import Report, Runs
 from orderphase.mapping import FieldMapping
-from orderphase.salesforce.contracts import Contracts, ContractState, Update
+from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState, Update
 from orderphase.store.contracts import ContractTable, Intent, Lease
 from orderphase.store.phases import without_lines
 from orderphase.store.sync_log import SyncLog
@@ -34,9 +32,6 @@ from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY
 
 MESSAGE_LENGTH = 32_000
 """Salesforce: a long text area holds at most 32,768 characters."""
-
-SYNCED, FAILED, SKIPPED, CANCELLED = "Synced", "Failed", "Skipped", "Cancelled"
-"""Values of the Order's sync status."""
 
 _CLOCK_SKEW = timedelta(seconds=5)
 _PATIENCE = 8
@@ -218,7 +213,7 @@ class ContractRuns:
         )
         self.table.intend(hold.lease, intent)
         hold.intent = intent
-        metadata = metadata_of(state, intent.account_id, org_id=org_id)
+        metadata = known.metadata(org_id=org_id)
         coupons = coupons_of(proposal, intent.generation, org_id=org_id)
         self.stripe.ensure_coupons(coupons.values(), metadata)
         params = plan.params(
@@ -324,8 +319,8 @@ class ContractRuns:
         held = known.schedule
         intent = intent or known.last
         if plan.action == "nothing" and intent.state == "intended" and not known.carried_out:
-            told = held.metadata.get(GENERATION, "") if held else ""
-            intent = replace(intent, generation=int(told) if told.isdecimal() else intent.generation)
+            told = known.generation
+            intent = replace(intent, generation=intent.generation if told is None else told)
         account = known.state.account
         return replace(
             intent,
@@ -360,16 +355,14 @@ class ContractRuns:
         An order that is billed as it should be, and that no finding is about, stays as it is: what is wrong is told on others.
         """
         message = as_text(findings, limit=MESSAGE_LENGTH)
-        held = known.schedule
-        schedule = Schedule(held.id, held.subscription_id) if held and held.bills and known.ours else None
+        schedule = known.billing
         if not known.bills_order or _about(known.state, findings):
             self._mark(known.state, FAILED, message, schedule)
         return Report("failed", message, known.state.id, findings, schedule)
 
     def pass_over(self, known: Known, message: str) -> Report:
         """Tell the Order that its event asks for nothing any more."""
-        held = known.schedule
-        schedule = Schedule(held.id, held.subscription_id) if held and held.bills and known.ours else None
+        schedule = known.billing
         if schedule is not None:
             message += f" The schedule {schedule.id} goes on unchanged."
         self._mark(known.state, SKIPPED, message, schedule)
@@ -443,12 +436,7 @@ class ContractRuns:
 
 def _about(state: ContractState, findings: Sequence[Finding]) -> bool:
     """Whether an error is about the order that was asked for; one that names nothing is about every order."""
-    order = activated_order(state)
+    order = state.activated_order
     names = {state.order.id, *(line.id for line in order.lines)} if order else {state.order.id}
     errors = [one for one in findings if one.severity == "error"]
     return any(not (one.lines or one.orders) or names.intersection((*one.lines, *one.orders)) for one in errors)
-
-
-def activated_order(state: ContractState) -> Order | None:
-    """The order that was asked for, where it is activated."""
-    return next((order for order in state.orders if order.id == state.order.id), None)

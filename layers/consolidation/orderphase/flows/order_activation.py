@@ -7,7 +7,7 @@ applied as one update.
 from __future__ import annotations
 
 from orderphase.errors import ConflictError
-from orderphase.flows.contract_runs import ContractRuns, Hold, activated_order
+from orderphase.flows.contract_runs import ContractRuns, Hold
 from orderphase.flows.runs import Report
 from orderphase.salesforce.contracts import ContractState
 
@@ -29,7 +29,7 @@ class OrderActivation:
         def work(state: ContractState, hold: Hold) -> Report:
             known = self._runs.know(state, hold)
             if state.order.activated or (contract_due and state.orders):
-                if state.order.activated and activated_order(state) is None:
+                if state.order.activated and state.activated_order is None:
                     raise ConflictError(f"Order {state.order.number} has changed while it was read")
                 return self._runs.apply(known, hold, due=contract_due)
             message = f"Order {state.order.number} is not activated any more, so this event changed nothing in Stripe."

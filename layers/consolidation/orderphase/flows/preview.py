@@ -13,7 +13,7 @@ from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, TransientError, UnknownOutcomeError
 from orderphase.flows.contract_runs import ContractRuns
-from orderphase.flows.proposals import Proposal, coupons_of, intended, metadata_of
+from orderphase.flows.proposals import Proposal, coupons_of, intended
 
 _PATH = "/v1/subscription_schedules"
 
@@ -99,7 +99,7 @@ class Previews:
         params = plan.params(
             customer=customer,
             coupons=coupons,
-            metadata=metadata_of(state, account.id if account else None, org_id=org_id),
+            metadata=known.metadata(org_id=org_id),
             products=products,
             generation=generation,
         )

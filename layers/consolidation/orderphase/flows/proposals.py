@@ -16,16 +16,16 @@ from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import Finding, finding, in_order
 from orderphase.domain.lines import Order
-from orderphase.domain.phases import Consolidation, Phase, end_behavior
+from orderphase.domain.phases import Consolidation, Phase, Place, end_behavior
 from orderphase.domain.planning import ENDS_AT, GENERATION, Plan, Situation, plan
 from orderphase.domain.policies import Policies
-from orderphase.domain.requests import Coupon, identity
-from orderphase.domain.schedules import HeldSchedule, Place
+from orderphase.domain.requests import Coupon, identity, metadata_of
+from orderphase.domain.schedules import HeldSchedule
 from orderphase.domain.sequence import in_sequence, naming_orders
 from orderphase.flows.catalogue import Catalogue, CatalogueSource
-from orderphase.salesforce.contracts import ContractState
+from orderphase.salesforce.contracts import CANCELLED, ContractState
 from orderphase.store.contracts import Intent, next_intent
-from orderphase.stripe.account import StripeAccount
+from orderphase.stripe.account import Schedule, StripeAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,25 @@ class Known:
     @property
     def last(self) -> Intent:
         """The last intent. Where the ledger has none, the schedule says how many there were."""
+        return self.intent or Intent(self.generation or 0, frozenset(), state="recorded")
+
+    @property
+    def generation(self) -> int | None:
+        """The number of the intent that was last applied, as the schedule says."""
         told = self.schedule.metadata.get(GENERATION, "") if self.schedule else ""
-        return self.intent or Intent(int(told) if told.isdecimal() else 0, frozenset(), state="recorded")
+        return int(told) if told.isdecimal() else None
+
+    @property
+    def billing(self) -> Schedule | None:
+        """The contract's schedule, while it or its subscription bills."""
+        held = self.schedule
+        return Schedule(held.id, held.subscription_id) if held and held.bills and self.ours else None
+
+    def metadata(self, *, org_id: str) -> dict[str, str]:
+        """What the contract's Stripe objects carry."""
+        state = self.state
+        account = state.account.id if state.account else None
+        return metadata_of(state.orders, state.id, has_contract=state.has_contract, org_id=org_id, account_id=account)
 
     @property
     def billed(self) -> frozenset[str]:
@@ -63,7 +80,7 @@ class Known:
         if told:
             return datetime.fromisoformat(told)
         over = self.schedule is not None and not self.schedule.bills
-        return now if over and any(order.sync_status == "Cancelled" for order in self.state.states.values()) else None
+        return now if over and any(order.sync_status == CANCELLED for order in self.state.states.values()) else None
 
     @property
     def carried_out(self) -> bool:
@@ -171,7 +188,7 @@ class Proposals:
             schedule_id, lines = state.states[order.id].schedule_id, [line.id for line in order.lines]
             if not schedule_id or schedule_id in known:
                 continue
-            if self._stripe.bills(schedule_id, order.id, lines, beside=schedule.subscription_id if schedule else None):
+            if self._stripe.bills(schedule_id, lines, beside=schedule.subscription_id if schedule else None):
                 message = f"Order {order.number} is billed by the schedule {schedule_id}, which is not this contract's."
                 yield finding("billed_elsewhere", message, lines=lines, orders=[order.id])
 
@@ -269,7 +286,7 @@ class Proposals:
     def _account_findings(self, known: Known, made: Plan) -> Iterable[Finding]:
         """Who is billed must be known, and stay the same."""
         state, intent = known.state, known.intent
-        order = next((order for order in state.orders if order.id == state.order.id), None)
+        order = state.activated_order
         if order is None or made.situation.ending or made.action == "cancel":
             return
         if made.action == "create" and made.attach is None:
@@ -308,16 +325,6 @@ def intended(proposal: Proposal) -> Intent:
 def coupons_of(proposal: Proposal, generation: int, *, org_id: str) -> dict[tuple[int, Place], Coupon]:
     """The coupons that a proposal needs; their ids are made of the intent, so that a repetition names the same."""
     return proposal.plan.coupons(f"{org_id}:{proposal.known.state.id}:{generation}")
-
-
-def metadata_of(state: ContractState, account_id: str | None, *, org_id: str) -> dict[str, str]:
-    """What the Stripe objects of a contract carry."""
-    first = min(state.orders, key=lambda order: order.age, default=None)
-    return {
-        **({"salesforce_order_id": first.id} if first else {}),
-        **({"salesforce_account_id": account_id} if account_id else {}),
-        **identity(state.id, has_contract=state.has_contract, org_id=org_id),
-    }
 
 
 def _prices(phases: Iterable[Phase]) -> set[str]:

@@ -18,6 +18,9 @@ from orderphase.mapping import FieldMapping
 from orderphase.salesforce.client import API_VERSION, SalesforceClient, classified
 from orderphase.salesforce.snapshot import read_orders
 
+PENDING, SYNCED, FAILED, SKIPPED, CANCELLED = "Pending", "Synced", "Failed", "Skipped", "Cancelled"
+"""Values of the Order's sync status."""
+
 _ACTIVATED = "Activated"
 _COLLECTION_SIZE = 200
 """Salesforce: a collection request takes 200 records."""
@@ -52,6 +55,11 @@ class ContractState:
     orders: tuple[Order, ...]
     states: Mapping[str, OrderState]
     drafts: tuple[Draft, ...] = ()
+
+    @property
+    def activated_order(self) -> Order | None:
+        """The order that was asked for, where it is activated."""
+        return next((order for order in self.orders if order.id == self.order.id), None)
 
 
 @dataclass(frozen=True, slots=True)

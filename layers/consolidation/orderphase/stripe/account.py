@@ -27,7 +27,7 @@ from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import ConflictError, DataError, UnknownOutcomeError
 from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, StripeConnection
-from orderphase.stripe.schedules import EXPANDED, read_schedule
+from orderphase.stripe.schedules import ENDED, EXPANDED, read_schedule
 
 _LOOKUP_KEYS = 10
 """Stripe: a list of prices takes ten lookup keys."""
@@ -45,7 +45,6 @@ _SIDE_BY_SIDE = 8
 _MISSING = "resource_missing"
 _LIVE = ("not_started", "active")
 _LET_GO = ("released", "completed")
-_ENDED = ("canceled", "incomplete_expired")
 _NAME, _DESCRIPTION, _PHONE = 256, 5000, 20
 """Stripe: the longest name, description and phone number of a customer."""
 
@@ -193,7 +192,7 @@ class StripeAccount:
             return held
         subscription = self._connection.call(self._api.subscriptions.retrieve, held.subscription_id)
         successor = subscription.schedule if isinstance(subscription.schedule, str) or subscription.schedule is None else None
-        if successor not in (None, schedule_id) and subscription.status not in _ENDED:
+        if successor not in (None, schedule_id) and subscription.status not in ENDED:
             return self.read_schedule(str(successor))
         name = "subscription" if shown["subscription"] else "released_subscription"
         return read_schedule({**shown, name: subscription.to_dict()})
@@ -218,15 +217,15 @@ class StripeAccount:
         preview = self._connection.call(self._api.invoices.create_preview, cast("Any", dict(params)))
         return dict(preview.to_dict())
 
-    def bills(self, schedule_id: str, order_id: str, line_ids: Iterable[str], *, beside: str | None = None) -> bool:
-        """Whether this schedule still bills this order, or one of these lines: now or in a phase to come.
+    def bills(self, schedule_id: str, line_ids: Iterable[str], *, beside: str | None = None) -> bool:
+        """Whether this schedule still bills one of these order lines: now or in a phase to come.
 
         beside: a subscription that does not count, because another schedule has taken it over.
         """
         schedule = self._retrieve(schedule_id)
         if schedule is None or (beside is not None and _schedule(schedule).subscription_id == beside):
             return False
-        named = {order_id, *line_ids}
+        named = set(line_ids)
         since = schedule.current_phase.start_date if schedule.current_phase else 0
         # What has let its subscription go bills on with its last phase.
         live = schedule.status in _LIVE
@@ -249,7 +248,7 @@ class StripeAccount:
         subscription = _schedule(schedule).subscription_id
         if schedule.status not in _LET_GO or subscription is None:
             return False
-        return self._connection.call(self._api.subscriptions.retrieve, subscription).status not in _ENDED
+        return self._connection.call(self._api.subscriptions.retrieve, subscription).status not in ENDED
 
     def _each(self, listed: Callable[[Any], Any], params: Mapping[str, Any]) -> Iterator[Any]:
         """Each object of a list, newest first, over all its pages."""

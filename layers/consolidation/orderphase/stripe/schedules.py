@@ -11,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from orderphase.domain.lines import Discount
 from orderphase.domain.money import major_units
+from orderphase.domain.phases import Place
 from orderphase.domain.requests import coupon_value
-from orderphase.domain.schedules import HeldDiscount, HeldPhase, HeldSchedule, Place
+from orderphase.domain.schedules import HeldDiscount, HeldPhase, HeldSchedule
 from orderphase.errors import DataError
 from orderphase.validation import Text, describe
 
@@ -25,7 +26,7 @@ EXPANDED = (
 )
 """What is expanded so that a schedule tells everything: who is billed, what discounts are worth, which of them run."""
 
-_ENDED = ("canceled", "incomplete_expired")
+ENDED = ("canceled", "incomplete_expired")
 """Stripe: the states of a subscription that bills no more."""
 
 
@@ -214,7 +215,7 @@ class _Reader:
 
     def _lives(self, subscription: _Subscription) -> bool:
         if subscription.status is not None:
-            return subscription.status not in _ENDED
+            return subscription.status not in ENDED
         let_go = self._shown.status == "released" or self._shown.end_behavior == "release"
         return self._shown.status == "active" or (self._shown.status != "canceled" and let_go)
 

@@ -14,9 +14,9 @@ from orderphase.domain.differences import Difference
 from orderphase.domain.findings import Finding
 from orderphase.domain.lines import Discount, Order
 from orderphase.domain.money import plain
-from orderphase.domain.phases import Consolidation, Phase, discount_text
+from orderphase.domain.phases import Consolidation, Phase, Place, discount_text
 from orderphase.domain.planning import Plan
-from orderphase.domain.schedules import DEFAULT_COLLECTION, HeldPhase, HeldSchedule, Place, held_spans
+from orderphase.domain.schedules import DEFAULT_COLLECTION, HeldPhase, HeldSchedule, held_spans
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
