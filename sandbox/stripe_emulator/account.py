@@ -74,7 +74,8 @@ class Account:
     agenda: shared by all accounts, so that they age together.
     publish: takes each event once it is stored.
     search_lag: how far search is behind, in seconds.
-    platform: the account through whose key this one is reached by `Stripe-Account`; None for an account with a key of its own.
+    platform: the account that this one is connected to, if any; its key reaches this one by `Stripe-Account`.
+    lookup_keys: the id of the price that holds a lookup key.
     inline_prices: the ids of prices that were made inside of another request.
     invoice_items: all that subscriptions were given, oldest first.
     invoiced: how many of them there were when a subscription, by its id, was last invoiced.
@@ -89,6 +90,7 @@ class Account:
     kinds: defaultdict[str, dict[str, Json]] = field(default_factory=partial(defaultdict[str, dict[str, Json]], dict))
     remembered: Remembered = field(default_factory=Remembered)
     customers: Index = field(default_factory=Index)
+    lookup_keys: dict[str, str] = field(default_factory=dict)
     inline_prices: set[str] = field(default_factory=set)
     invoice_items: list[InvoiceItem] = field(default_factory=list)
     invoiced: dict[str, int] = field(default_factory=dict)

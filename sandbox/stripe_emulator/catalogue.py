@@ -15,7 +15,7 @@ _PRODUCT_PLAIN = ("active", "description", "name", "shippable", "statement_descr
 
 
 def create_product(moment: Moment, params: Json, _: str) -> Json:
-    """Stripe: an own `id` is taken, and must be new."""
+    """Stripe: an own `id` is taken, and must be new. That of a deleted product counts as new, which Stripe does not say."""
     account = moment.account
     product_id = params.get("id") or new_id("prod")
     if product_id in account.kinds["product"]:
@@ -49,7 +49,10 @@ def retrieve_product(moment: Moment, _: Json, object_id: str) -> Json:
 
 
 def update_product(moment: Moment, params: Json, object_id: str) -> Json:
-    """Change what is sent; `updated` moves with it."""
+    """Change what is sent; `updated` moves with it, but not where nothing changes, which Stripe does not say.
+
+    The default price can be an inactive one: Stripe does not say that it cannot.
+    """
     product = moment.account.find("product", object_id)
     if "default_price" in params:
         price = moment.account.find("price", params["default_price"], "default_price")
@@ -60,14 +63,19 @@ def update_product(moment: Moment, params: Json, object_id: str) -> Json:
     if "images" in params:
         product["images"] = params["images"] or []
     merge_metadata(product, params.get("metadata"))
-    product["updated"] = moment.now
+    if moment.show(product) != before:
+        product["updated"] = moment.now
     shown = moment.show(product)
     moment.emit("product.updated", shown, before)
     return shown
 
 
 def delete_product(moment: Moment, _: Json, object_id: str) -> Json:
-    """Stripe: possible only while the product has no price."""
+    """Delete for good. Stripe: possible only while the product has no price.
+
+    Prices that were made inside of other requests count too. That the product is absent from then on, for `retrieve` as well,
+    is not documented.
+    """
     product = moment.account.find("product", object_id)
     if any(price["product"] == object_id for price in moment.account.kinds["price"].values()):
         raise StripeError("This product cannot be deleted because it has one or more user-created prices.")
@@ -85,11 +93,26 @@ def list_products(moment: Moment, params: Json, _: str) -> Json:
 
 
 def create_price(moment: Moment, params: Json, _: str) -> Json:
-    """A price per unit, one-time or recurring."""
+    """A price per unit, one-time or recurring. An archived product takes new prices: Stripe does not say that it cannot."""
     moment.account.find("product", params["product"], "product")
     _release_lookup_key(moment, params, None)
-    price = moment.account.add(_new_price(moment, params))
-    return _price_emitted(moment, "created", price)
+    return _price_created(moment, _new_price(moment, params))
+
+
+def seed_price(moment: Moment, fields: Json) -> Json:
+    """A price with any fields that a price object can have, such as `tiers`, over those of a price per unit of 0.
+
+    Raises ValueError for a field that it cannot have, StripeError for a product that does not exist and a lookup key in use.
+    """
+    terms = {name: fields[name] for name in ("product", "currency", "recurring") if fields.get(name) is not None}
+    price = _new_price(moment, {"unit_amount": fields.get("unit_amount") or 0, **terms})
+    if unknown := fields.keys() - price.keys() - {"tiers"}:
+        raise ValueError(f"a price has no {', '.join(sorted(unknown))}")
+    if fields.get("billing_scheme") == "tiered":
+        price.update(unit_amount=None, unit_amount_decimal=None)
+    moment.account.find("product", fields["product"], "product")
+    _release_lookup_key(moment, fields, None)
+    return _price_created(moment, {**price, **fields, "recurring": price["recurring"]})
 
 
 def inline_price(moment: Moment, price_data: Json) -> Json:
@@ -100,7 +123,7 @@ def inline_price(moment: Moment, price_data: Json) -> Json:
 def keep_inline_price(moment: Moment, price: Json) -> str:
     """Keep it; answers its id. That it is announced like any other price is not documented."""
     moment.account.inline_prices.add(price["id"])
-    _price_emitted(moment, "created", moment.account.add(price))
+    _price_created(moment, price)
     price_id: str = price["id"]
     return price_id
 
@@ -150,7 +173,10 @@ def retrieve_price(moment: Moment, _: Json, object_id: str) -> Json:
 
 
 def update_price(moment: Moment, params: Json, object_id: str) -> Json:
-    """Stripe: a price is immutable but for `active`, `nickname`, `metadata`, `lookup_key` and, once, `tax_behavior`."""
+    """Stripe: a price is immutable but for `active`, `nickname`, `metadata`, `lookup_key` and, once, `tax_behavior`.
+
+    The wording is not known for the default price of a product, of which it is not documented either that it stays active.
+    """
     price = moment.account.find("price", object_id)
     if params.get("active") is False and moment.account.find("product", price["product"])["default_price"] == object_id:
         message = "This price cannot be archived because it is the default price of its product."
@@ -159,6 +185,9 @@ def update_price(moment: Moment, params: Json, object_id: str) -> Json:
         raise StripeError("`tax_behavior` cannot be changed once it has been specified.", param="tax_behavior")
     _release_lookup_key(moment, params, object_id)
     before = moment.show(price)
+    if "lookup_key" in params:
+        moment.account.lookup_keys.pop(price["lookup_key"], None)
+        moment.account.lookup_keys[params["lookup_key"]] = object_id
     put(price, params, ("active", "nickname", "lookup_key", "tax_behavior"))
     merge_metadata(price, params.get("metadata"))
     return _price_emitted(moment, "updated", price, before)
@@ -170,25 +199,40 @@ def list_prices(moment: Moment, params: Json, _: str) -> Json:
     Stripe: inline prices are left out, unless inactive ones are asked for.
     """
     chosen, keys = same(params, "active", "currency", "product", "type"), params.get("lookup_keys")
+    holders = None if keys is None else {moment.account.lookup_keys.get(key) for key in keys}
+    recurs = params.get("recurring", {})
     left_out = moment.account.inline_prices if params.get("active") is not False else frozenset[str]()
 
     def keep(stored: Json) -> bool:
-        return stored["id"] not in left_out and chosen(stored) and (keys is None or stored["lookup_key"] in keys)
+        if holders is not None and stored["id"] not in holders:
+            return False
+        if stored["id"] in left_out or not chosen(stored):
+            return False
+        recurring = stored["recurring"] or {}
+        return all(recurring.get(name) == value for name, value in recurs.items())
 
     return page(moment, "price", params, keep=keep)
 
 
 def _release_lookup_key(moment: Moment, params: Json, own_id: str | None) -> None:
     """Take the lookup key from its holder, or refuse. Observed: an archived price still holds its key."""
-    key = params.get("lookup_key")
-    for price in moment.account.kinds["price"].values():
-        if key is None or price["lookup_key"] != key or price["id"] == own_id:
-            continue
-        if not params.get("transfer_lookup_key"):
-            raise StripeError(f"A price (`{price['id']}`) already uses that lookup key.", param="lookup_key")
-        before = moment.show(price)
-        price["lookup_key"] = None
-        _price_emitted(moment, "updated", price, before)
+    account, key = moment.account, params.get("lookup_key", "")
+    holder = account.lookup_keys.get(key)
+    if holder is None or holder == own_id:
+        return
+    if not params.get("transfer_lookup_key"):
+        raise StripeError(f"A price (`{holder}`) already uses that lookup key.", param="lookup_key")
+    price = account.kinds["price"][holder]
+    before = moment.show(price)
+    del account.lookup_keys[key]
+    price["lookup_key"] = None
+    _price_emitted(moment, "updated", price, before)
+
+
+def _price_created(moment: Moment, price: Json) -> Json:
+    if price["lookup_key"] is not None:
+        moment.account.lookup_keys[price["lookup_key"]] = price["id"]
+    return _price_emitted(moment, "created", moment.account.add(price))
 
 
 def _price_emitted(moment: Moment, what: str, price: Json, before: Json | None = None) -> Json:

@@ -47,7 +47,10 @@ def retrieve(moment: Moment, _: Json, object_id: str) -> Json:
 
 
 def update(moment: Moment, params: Json, object_id: str) -> Json:
-    """Change what is sent."""
+    """Change what is sent. Observed: an empty string unsets.
+
+    An address is replaced whole, and so is the shipping: Stripe does not say what becomes of the parts that are not sent.
+    """
     customer = moment.account.find("customer", object_id)
     before = moment.show(customer)
     _write(customer, params)
@@ -107,14 +110,15 @@ def _write(customer: Json, params: Json) -> None:
         customer["address"] = _address(params["address"])
     if params.get("shipping"):
         shipping = params["shipping"]
-        customer["shipping"] = {"phone": None, **shipping, "address": _address(shipping["address"])}
+        phone = shipping.get("phone") or None
+        customer["shipping"] = {"name": shipping["name"], "phone": phone, "address": _address(shipping["address"])}
     if "invoice_settings" in params:
         put(customer["invoice_settings"], params["invoice_settings"], ("custom_fields", "footer"))
     merge_metadata(customer, params.get("metadata"))
 
 
 def _address(sent: Json) -> Json:
-    return {name: sent.get(name) for name in _ADDRESS}
+    return {name: sent.get(name) or None for name in _ADDRESS}
 
 
 def _emitted(moment: Moment, event_type: str, customer: Json, before: Json | None = None) -> Json:

@@ -80,6 +80,15 @@ def no_such(kind: str, object_id: str, param: str | None = None) -> StripeError:
     )
 
 
+def not_permitted(key: str, account_id: str, permission: str) -> StripeError:
+    """A restricted key that may not do this. Observed wording."""
+    message = (
+        f"The provided key '{key}' does not have the required permissions for this endpoint on account '{account_id}'. "
+        f"Having the '{permission}' permission would allow this request to continue."
+    )
+    return StripeError(message, status=403)
+
+
 def not_modelled(what: str, param: str | None = None) -> StripeError:
     """Something that Stripe accepts and the emulator does not imitate. It has a type and a status that Stripe never uses."""
     return StripeError(

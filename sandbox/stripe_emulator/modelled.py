@@ -75,7 +75,7 @@ _OPERATIONS: Mapping[str, Modelled] = {
     },
     "prices.retrieve": _ONE,
     "prices.update": _names("active", "expand", "lookup_key", "metadata", "nickname", "tax_behavior", "transfer_lookup_key"),
-    "prices.list": _PAGE | _names("active", "created", "currency", "lookup_keys", "product", "type"),
+    "prices.list": _PAGE | _names("active", "created", "currency", "lookup_keys", "product", "recurring", "type"),
     "coupons.create": {
         **_names("amount_off", "currency", "duration", "duration_in_months", "expand", "id", "max_redemptions"),
         **_names("metadata", "name", "percent_off", "redeem_by"),
@@ -84,6 +84,7 @@ _OPERATIONS: Mapping[str, Modelled] = {
     "coupons.update": _names("expand", "metadata", "name"),
     "coupons.delete": {},
     "coupons.list": _PAGE | _names("created"),
+    "accounts.retrieve_current": {},
     "subscription_schedules.create": {
         **_SCHEDULE,
         **_names("customer", "from_subscription", "start_date", "billing_mode"),

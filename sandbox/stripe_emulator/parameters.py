@@ -71,6 +71,18 @@ Shape = Scalar | Choice | Sequence | Free | Fields | Either
 
 _UNSET = Choice(("",))
 
+# Parameters that an empty string unsets although the SDK's types do not say so; None, or the names below. Observed of
+# `email`, `phone` and the parts of `shipping`; that it goes for the others alike is not documented.
+_Names = Mapping[str, "_Names | None"]
+_ADDRESS: _Names = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+_UNSETTABLE: Mapping[str, _Names] = {
+    "customers.update": {
+        **dict.fromkeys(("description", "email", "name", "phone")),
+        "address": _ADDRESS,
+        "shipping": {"address": _ADDRESS, "phone": None},
+    }
+}
+
 
 def check(operation: str, params: Mapping[str, Any]) -> None:
     """Refuse `params` unless Stripe would take them for `operation`, as far as that can be told without its state.
@@ -98,7 +110,20 @@ def shape(operation: str) -> Shape:
     found = getattr(stripe.params, name, None)
     if not method or found is None:
         raise ValueError(f"{operation}: the SDK has no {name}")
-    return _compiled(found)
+    return _unsettable(_compiled(found), _UNSETTABLE.get(operation, {}))
+
+
+def _unsettable(shape: Shape, names: _Names | None) -> Shape:
+    """The same shape, in which what is named can be unset."""
+    match shape:
+        case _ if names is None:
+            return Either((shape, _UNSET))
+        case Fields():
+            known = {name: _unsettable(of, names[name]) if name in names else of for name, of in shape.known.items()}
+            return Fields(known, shape.required)
+        case Either():
+            return Either(tuple(_unsettable(arm, names) for arm in shape.arms))
+    return shape
 
 
 def _compiled(hint: Any) -> Shape:

@@ -109,7 +109,10 @@ def interval_of(account: Account, price_id: str) -> Interval:
 
 
 def check_price(moment: Moment, price_id: str, param: str, wanted: str, held: Collection[str] = ()) -> None:
-    """Refuse a price of another type than `wanted`, and an inactive one unless it is among those `held`."""
+    """Refuse a price of another type than `wanted`, and an inactive one unless it is among those `held`.
+
+    Stripe: so is new use of an archived product's prices. When exactly is not documented; here it is as for the price.
+    """
     price = moment.account.kinds["price"][price_id]
     if price["type"] != wanted:
         found = f"The price specified is set to `type={price['type']}`"
@@ -120,6 +123,10 @@ def check_price(moment: Moment, price_id: str, param: str, wanted: str, held: Co
         message = "The price specified is inactive. This field only accepts active prices."
         raise StripeError(message, param=param)
     _check_product(moment, price["product"], param)
+    recurring = price["recurring"] or {"usage_type": "licensed", "trial_period_days": None}
+    plain = recurring["usage_type"] == "licensed" and not recurring["trial_period_days"] and not price["transform_quantity"]
+    if price["unit_amount_decimal"] is None or not plain:
+        raise not_modelled("the use of anything but a licensed price per unit", param)
 
 
 def _check_product(moment: Moment, product_id: str, param: str) -> None:

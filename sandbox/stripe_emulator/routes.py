@@ -38,6 +38,11 @@ class Route:
     handler: Handler
 
     @property
+    def resource(self) -> str:
+        """The resource's name in the path."""
+        return self.operation.partition(".")[0]
+
+    @property
     def answers_list(self) -> bool:
         """Whether the answer is a list of objects."""
         return self.operation.endswith((".list", ".search"))
@@ -90,6 +95,11 @@ def _resource(service: str, handlers: Mapping[str, Handler]) -> list[Route]:
         verb, template = ways.get(method, ("POST", f"{one}/{method}"))
         routes.append(Route(verb, _pattern(template), f"{service}.{method}", service.removesuffix("s"), handler))
     return routes
+
+
+def _account(moment: Moment, _: Json, __: str) -> Json:
+    """The account itself, as far as anybody needs it: its id."""
+    return {"id": moment.account.id, "object": "account"}
 
 
 ROUTES: tuple[Route, ...] = (
@@ -147,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
     *_resource("subscriptions", {"list": subscriptions.listed, "retrieve": subscriptions.retrieve, "update": edits.update}),
     Route("DELETE", _pattern("/v1/subscriptions/{id}"), "subscriptions.cancel", "subscription", edits.cancel),
     Route("POST", _pattern("/v1/invoices/create_preview"), "invoices.create_preview", "invoice", previews.create),
+    Route("GET", _pattern("/v1/account"), "accounts.retrieve_current", "account", _account),
     *_resource("events", {"list": events.listed, "retrieve": events.retrieve}),
     *_resource(
         "webhook_endpoints",

@@ -41,7 +41,6 @@ def create(moment: Moment, params: Json, _: str) -> Json:
     if resolved[0]["end_date"] <= moment.now:
         raise not_modelled("a new schedule with a phase that is already over", "phases[0]")
     check_currency(account, params["customer"], currency)
-    account.kinds["customer"][params["customer"]]["currency"] = currency
     invoice_items.keep_prices(moment, resolved)
     schedule = account.add(
         {

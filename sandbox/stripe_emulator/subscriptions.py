@@ -49,8 +49,12 @@ def listed(moment: Moment, params: Json, _: str) -> Json:
 
 
 def start(moment: Moment, schedule: Json) -> Json:
-    """Start the subscription of a schedule with its current phase."""
+    """Start the subscription of a schedule with its current phase, whose currency is the customer's from here on.
+
+    That the customer's currency changes again with a later subscription is not documented; the customer has no event of it.
+    """
     phase = current_phase(schedule)
+    moment.account.find("customer", schedule["customer"])["currency"] = phase["currency"]
     subscription: Json = {
         "id": new_id("sub"),
         "object": "subscription",

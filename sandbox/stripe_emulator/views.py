@@ -24,7 +24,7 @@ Kinds = Mapping[str, Mapping[str, Json]]
 _LEADS: Mapping[str, Mapping[str, str]] = {
     "customer": {},
     "product": {"default_price": "price"},
-    "price": {"product": "product"},
+    "price": {"product": "product", "tiers": "<tiers>"},
     "coupon": {},
     "discount": {"customer": "customer", "source": "<source>"},
     "<source>": {"coupon": "coupon"},
@@ -51,12 +51,14 @@ def show(kinds: Kinds, stored: Json, now: int) -> Json:
         case "coupon":
             used_up = shown["max_redemptions"] is not None and shown["times_redeemed"] >= shown["max_redemptions"]
             shown["valid"] = not used_up and (shown["redeem_by"] is None or now < shown["redeem_by"])
+        case "price":
+            shown.pop("tiers", None)  # Stripe: only an expansion tells them
         case "subscription":
             for item in shown["items"]["data"]:
                 price = kinds["price"][item["price"]]
                 item["price"], item["plan"] = copied(price), plan(price)
         case "webhook_endpoint":
-            del shown["secret"]  # Stripe: only the answer to its creation tells the secret
+            del shown["secrets"]  # Stripe: only the answer to its creation tells the secret
     return shown
 
 
@@ -76,12 +78,12 @@ def plan(price: Json) -> Json:
         "interval_count": recurring["interval_count"],
         "livemode": False,
         "metadata": dict(price["metadata"]),
-        "meter": None,
+        "meter": recurring["meter"],
         "nickname": price["nickname"],
         "product": price["product"],
-        "tiers_mode": None,
-        "transform_usage": None,
-        "trial_period_days": None,
+        "tiers_mode": price["tiers_mode"],
+        "transform_usage": price["transform_quantity"],
+        "trial_period_days": recurring["trial_period_days"],
         "usage_type": recurring["usage_type"],
     }
 
@@ -122,6 +124,9 @@ def expand(kinds: Kinds, shown: Json, paths: list[str], now: int) -> None:
 
 
 def _expand(kinds: Kinds, node: Json, kind: str, names: list[str], now: int) -> None:
+    if names and kind == "price" and names[0] == "tiers":
+        node |= {name: copied(value) for name, value in kinds["price"][node["id"]].items() if name == "tiers"}
+        return
     if not names or not node.get(names[0]):
         return
     name, *rest = names

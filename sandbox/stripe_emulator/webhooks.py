@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -44,13 +44,20 @@ def create(moment: Moment, params: Json, _: str) -> Json:
         "enabled_events": params["enabled_events"],
         "livemode": False,
         "metadata": {},
-        "secret": f"whsec_{secrets.token_urlsafe(24)}",
+        "secrets": [_new_secret()],
         "status": "enabled",
         "url": params["url"],
     }
     merge_metadata(endpoint, params.get("metadata"))
     moment.account.add(endpoint)
-    return moment.show(endpoint) | {"secret": endpoint["secret"]}
+    return moment.show(endpoint) | {"secret": endpoint["secrets"][0]}
+
+
+def roll(endpoint: Json) -> tuple[str, str]:
+    """Give an endpoint a new signing secret beside those that it has; answers it, and the one that was the newest before."""
+    before, new = endpoint["secrets"][0], _new_secret()
+    endpoint["secrets"].insert(0, new)
+    return new, before
 
 
 def retrieve(moment: Moment, _: Json, object_id: str) -> Json:
@@ -152,6 +159,17 @@ class Courier:
             finally:
                 self._flushing -= 1
 
+    def arrange(self, event_ids: Sequence[str]) -> None:
+        """Put what is queued in this order of events, by their ids; others follow, in the order in which they came.
+
+        To be asked while paused. Raises KeyError for an event that is not queued.
+        """
+        with self._changed:
+            if unknown := set(event_ids) - {parcel.event["id"] for parcel in self._waiting}:
+                raise KeyError(f"not queued: {', '.join(sorted(unknown))}")
+            rank = {event_id: number for number, event_id in enumerate(event_ids)}
+            self._waiting = deque(sorted(self._waiting, key=lambda parcel: rank.get(parcel.event["id"], len(rank))))
+
     def clear(self) -> None:
         """Drop what is queued."""
         with self._changed:
@@ -187,10 +205,20 @@ class Courier:
     def _attempt(self, parcel: Parcel) -> Delivery:
         event, endpoint = parcel.event, parcel.endpoint
         body = json.dumps(event, indent=2)
-        signature = WebhookSignature.generate_signature_header(body, endpoint["secret"], int(self._clock()))
+        signature = _signature(body, [*endpoint["secrets"]], int(self._clock()))
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature, "User-Agent": "Stripe/1.0"}
         status = _post(urlsplit(endpoint["url"]), body.encode(), headers)
         return Delivery(event["id"], event["type"], endpoint["id"], endpoint["url"], parcel.attempt, status)
+
+
+def _signature(body: str, keys: list[str], now: int) -> str:
+    """Stripe: `t=<now>,v1=<hex>`, with a v1 for each of the secrets while one is rolled."""
+    signed = [WebhookSignature.generate_signature_header(body, secret, now) for secret in keys]
+    return ",".join([signed[0], *(each.partition(",")[2] for each in signed[1:])])
+
+
+def _new_secret() -> str:
+    return f"whsec_{secrets.token_urlsafe(24)}"
 
 
 def _post(url: SplitResult, body: bytes, headers: dict[str, str]) -> int | None:

@@ -17,6 +17,8 @@ from sandbox.stripe_emulator import StripeEmulator
 
 KEY, ACCOUNT = "sk_test_one", "acct_one"
 OTHER_KEY, OTHER_ACCOUNT = "sk_test_two", "acct_two"
+# Connected to the first account.
+CONNECTED = "acct_connected"
 
 stripe.enable_telemetry = False  # it would write to the home directory
 
@@ -63,7 +65,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Clock(datetime(2027, 1, 1, tzinfo=UTC), frozen=True)
-        self.emulator = StripeEmulator(self.clock, {KEY: ACCOUNT, OTHER_KEY: OTHER_ACCOUNT})
+        self.emulator = StripeEmulator(self.clock, {KEY: ACCOUNT, OTHER_KEY: OTHER_ACCOUNT}, connected={CONNECTED: ACCOUNT})
         self.server = Server(self.emulator)
         self._http: list[stripe.RequestsClient] = []
         self.sdk = self.client()

@@ -8,12 +8,18 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+import stripe
 from stripe.params import (
     CustomerCreateParams,
     CustomerCreateParamsInvoiceSettings,
     CustomerCreateParamsShipping,
     CustomerSearchParams,
+    CustomerUpdateParams,
+    CustomerUpdateParamsAddress,
+    CustomerUpdateParamsShipping,
     PriceCreateParams,
+    PriceListParams,
+    ProductCreateParams,
 )
 
 from tests.sandbox.stripe_world import ACCOUNT, World, at, expanded, reference, refusal, there
@@ -74,6 +80,53 @@ def test_a_change_that_changes_nothing_has_no_event(world: World) -> None:
     customer = world.customer(name="A")
     world.sdk.v1.customers.update(customer, {"name": "A"})
     assert world.events() == ["customer.created"]
+
+
+def test_each_part_of_a_customer_can_be_unset(world: World) -> None:
+    customers = world.sdk.v1.customers
+    address: CustomerUpdateParamsAddress = {"line1": "1 Street", "city": "Graz", "country": "AT"}
+    full: CustomerUpdateParams = {"name": "A", "email": "a@example.com", "phone": "1", "description": "D", "address": address}
+    customer = world.customer()
+    assert there(customers.update(customer, full).address).to_dict()["line1"] == "1 Street"
+    one = there(customers.update(customer, {"address": {**address, "line1": ""}}).address)
+    assert (one.line1, one.city) == (None, "Graz")
+    assert there(customers.update(customer, {"address": {"city": "Wien"}}).address).country is None  # it is replaced whole
+    sent = dict.fromkeys(("name", "email", "phone", "description", "address"), "")
+    cleared = customers.update(customer, cast("CustomerUpdateParams", sent)).to_dict()
+    assert [cleared[name] for name in sent] == [None] * 5
+    shipping: CustomerUpdateParamsShipping = {"name": "A", "phone": "1", "address": address}
+    assert there(customers.update(customer, {"shipping": shipping}).shipping).phone == "1"
+    shipped = customers.update(customer, {"shipping": {"name": "A", "phone": "", "address": {"city": ""}}}).to_dict()[
+        "shipping"
+    ]
+    assert (shipped["phone"], shipped["address"]["city"]) == (None, None)
+    assert customers.update(customer, {"shipping": ""}).shipping is None
+    assert refusal(customers.update, customer, {"shipping": {"phone": "1"}}).param == "shipping[address]"
+    assert refusal(customers.create, {"name": ""}).code == "parameter_invalid_empty"
+
+
+def test_nothing_is_done_to_a_deleted_customer_or_for_it(world: World) -> None:
+    customer = world.customer()
+    world.sdk.v1.customers.delete(customer)
+    message = f"No such customer: '{customer}'"
+    in_path = refusal(world.sdk.v1.customers.update, customer, {"name": "A"})
+    assert (in_path.http_status, in_path.code, in_path.user_message) == (404, "resource_missing", message)
+    in_body = refusal(world.schedule, world.phase("2028-01-01"), customer=customer)
+    assert (in_body.http_status, in_body.code, in_body.param, in_body.user_message) == (
+        400,
+        "resource_missing",
+        "customer",
+        message,
+    )
+    assert refusal(world.sdk.v1.customers.delete, customer).http_status == 404
+
+
+def test_a_customer_has_a_currency_from_its_first_subscription_on(world: World) -> None:
+    customer = world.customer()
+    world.schedule(world.phase("2028-01-01"), customer=customer, start_date=at("2027-02-01"))
+    assert world.sdk.v1.customers.retrieve(customer).currency is None
+    world.move_to("2027-02-01")
+    assert world.sdk.v1.customers.retrieve(customer).currency == "usd"
 
 
 def test_a_missing_object_is_404_in_the_path_and_400_in_the_body(world: World) -> None:
@@ -144,18 +197,52 @@ def test_a_product_with_its_own_id(world: World) -> None:
     assert [product.id for product in products.list({"active": False, "ids": ["01t", "x"]}).data] == ["01t"]
     assert products.list({"active": True}).data == []
     assert products.delete("01t").deleted is True
-    assert refusal(products.retrieve, "01t").http_status == 404
+    assert (refusal(products.retrieve, "01t").http_status, refusal(products.retrieve, "01t").code) == (404, "resource_missing")
+    assert world.events() == ["product.created", "product.updated", "product.deleted"]
+    assert products.create({"id": "01t", "name": "Again"}).unit_label is None  # the id of a deleted product is free again
+
+
+def test_an_update_of_a_product(world: World) -> None:
+    products = world.sdk.v1.products
+    products.create({"id": "p", "name": "P", "description": "D", "metadata": {"a": "1", "b": "2"}})
+    world.clock.advance(timedelta(hours=1))
+    same = products.update("p", {"name": "P", "metadata": {"a": "1"}})
+    assert (same.updated, world.events()) == (world.now, ["product.created"])  # nothing has changed
+    changed = products.update("p", {"name": "Q", "description": "", "metadata": {"a": "", "c": "3"}})
+    assert (changed.name, changed.description, there(changed.metadata).to_dict()) == ("Q", None, {"b": "2", "c": "3"})
+    [_, event] = world.emulator.objects(ACCOUNT, "event")
+    assert (event["type"], event["data"]["previous_attributes"]) == (
+        "product.updated",
+        {"name": "P", "description": "D", "metadata": {"a": "1", "c": None}, "updated": world.now},
+    )
+    assert refusal(products.update, "p", {"name": ""}).code == "parameter_invalid_empty"
+    assert refusal(products.update, "p", {"images": ["https://example.com/1.png"] * 9}).param == "images"
+    assert refusal(products.list, {"ids": ["p"], "starting_after": "p"}).code == "parameters_exclusive"
+    default: ProductCreateParams = {"name": "P", "default_price_data": {"currency": "usd", "unit_amount": 1}}
+    assert refusal(products.create, default).http_status == 501
+
+
+def test_an_archived_product_takes_new_prices_that_no_schedule_takes(world: World) -> None:
+    product = world.sdk.v1.products.create({"name": "P", "active": False}).id
+    price = world.price(product=product)
+    assert refusal(world.schedule, world.phase("2028-01-01", prices=(price,))).code == "product_inactive"
+    world.sdk.v1.products.update(product, {"active": True})
+    assert world.schedule(world.phase("2028-01-01", prices=(price,))).status == "active"
 
 
 def test_a_product_with_prices_stays(world: World) -> None:
     price = world.sdk.v1.prices.retrieve(world.price())
     blocked = refusal(world.sdk.v1.products.delete, price.product)
     assert (blocked.http_status, blocked.code, blocked.param) == (400, None, None)
+    message = "This product cannot be deleted because it has one or more user-created prices."
+    assert blocked.user_message == message
 
 
 def test_the_default_price_stays_active(world: World) -> None:
     price = world.sdk.v1.prices.retrieve(world.price())
     assert world.sdk.v1.products.update(reference(price.product), {"default_price": price.id}).default_price == price.id
+    product = world.sdk.v1.products.retrieve(reference(price.product), {"expand": ["default_price"]})
+    assert expanded(product.default_price).unit_amount == 1000
     assert refusal(world.sdk.v1.prices.update, price.id, {"active": False}).param == "active"
     assert refusal(world.sdk.v1.products.update, price.product, {"default_price": world.price()}).param == "default_price"
 
@@ -196,6 +283,80 @@ def test_lookup_keys(world: World) -> None:
     assert refusal(prices.update, first, {"lookup_key": "key"}).param == "lookup_key"
     assert prices.update(second.id, {"lookup_key": "key", "nickname": "N"}).lookup_key == "key"
     assert [price.id for price in prices.list({"product": product, "active": True}).data] == [second.id]
+    assert prices.update(first, {"lookup_key": "key", "transfer_lookup_key": True}).lookup_key == "key"
+    assert [price.id for price in prices.list({"lookup_keys": ["key"]}).data] == [first]
+    assert prices.list({"lookup_keys": ["key"], "active": True}).data == []
+    assert prices.update(first, {"lookup_key": "another"}).lookup_key == "another"
+    assert prices.update(second.id, {"lookup_key": "key"}).lookup_key == "key"  # it was given up
+
+
+def test_both_prices_tell_of_a_lookup_key_that_moves(world: World) -> None:
+    first = world.price(lookup_key="key")
+    product = reference(world.sdk.v1.prices.retrieve(first).product)
+    moved: PriceCreateParams = {"product": product, "currency": "usd", "unit_amount": 1, "lookup_key": "key"}
+    options: stripe.RequestOptions = {"idempotency_key": "move"}
+    second = world.sdk.v1.prices.create({**moved, "transfer_lookup_key": True}, options)
+    events = [event for event in world.emulator.objects(ACCOUNT, "event") if event["request"]["idempotency_key"] == "move"]
+    told = [(event["type"], event["data"]["object"]["id"], event["data"]["object"].get("lookup_key")) for event in events]
+    assert told == [("price.updated", first, None), ("price.created", second.id, "key")]
+    assert events[0]["data"]["previous_attributes"] == {"lookup_key": "key"}
+
+
+@pytest.mark.parametrize(
+    "params", [{"unit_amount": 1}, {"currency": "eur"}, {"recurring": {"interval": "year"}}, {"product": "p"}, {"unicorn": "1"}]
+)
+def test_what_a_price_is_cannot_change(world: World, params: dict[str, Any]) -> None:
+    price = world.price()
+    refused = refusal(world.sdk.v1.prices.update, price, params)
+    assert (refused.code, refused.param) == ("parameter_unknown", *params)
+    assert "Received unknown parameter" in refused.user_message
+
+
+def test_prices_by_what_they_are(world: World) -> None:
+    monthly, yearly, once = world.price(), world.price("year", currency="eur"), world.price(None)
+    prices = world.sdk.v1.prices
+
+    def found(**params: Any) -> list[str]:
+        return [price.id for price in prices.list(cast("PriceListParams", params)).data]
+
+    assert found(recurring={"interval": "year"}) == [yearly]
+    assert found(recurring={"interval": "month", "usage_type": "licensed"}) == [monthly]
+    assert found(recurring={"usage_type": "metered"}) == []
+    assert (found(type="one_time"), found(type="recurring")) == ([once], [yearly, monthly])
+    assert (found(currency="eur"), found(created={"lt": world.now})) == ([yearly], [])
+
+
+TIERS = [{"up_to": 10, "unit_amount": 500, "flat_amount": None}, {"up_to": None, "unit_amount": 400, "flat_amount": None}]
+
+
+def test_prices_that_only_people_make(world: World) -> None:
+    product = world.sdk.v1.products.create({"name": "P"}).id
+    terms: dict[str, Any] = {"product": product, "currency": "usd"}
+    tiered = world.emulator.seed_price(
+        ACCOUNT, **terms, billing_scheme="tiered", tiers_mode="volume", tiers=TIERS, recurring={"interval": "month"}
+    )
+    usage = {"interval": "month", "usage_type": "metered", "meter": "mtr_1"}
+    metered = world.emulator.seed_price(ACCOUNT, **terms, unit_amount=5, recurring=usage, lookup_key="usage")
+    told = world.emulator.objects(ACCOUNT, "event")[1:]
+    assert [event["type"] for event in told] == ["plan.created", "price.created"] * 2
+    assert told[1]["request"] == {"id": None, "idempotency_key": None}
+    assert told[1]["data"]["object"] == tiered
+    prices = world.sdk.v1.prices
+    shown = prices.retrieve(tiered["id"])
+    assert (shown.unit_amount, shown.unit_amount_decimal, shown.billing_scheme, "tiers" in shown) == (
+        None,
+        None,
+        "tiered",
+        False,
+    )
+    assert prices.retrieve(tiered["id"], {"expand": ["tiers"]}).to_dict()["tiers"] == TIERS
+    [held] = prices.list({"lookup_keys": ["usage"], "expand": ["data.tiers"]}).data
+    assert (held.id, held.unit_amount_decimal, "tiers" in held) == (metered["id"], Decimal(5), False)
+    for price in (tiered, metered):
+        assert refusal(world.schedule, world.phase("2028-01-01", prices=(price["id"],))).http_status == 501
+    with pytest.raises(ValueError, match="a price has no prise"):
+        world.emulator.seed_price(ACCOUNT, **terms, prise=1)
+    assert prices.update(tiered["id"], {"active": False}).active is False
 
 
 def test_tax_behavior_is_said_once(world: World) -> None:
@@ -254,6 +415,13 @@ def test_lists_in_pages(world: World) -> None:
     assert ([entry.id for entry in back.data], back.has_more) == (ids[1:3], True)
     assert [entry.id for entry in customers.list({"limit": 2}).auto_paging_iter()] == ids
     assert customers.list({"email": "b@example.com"}).data == []
+    top = customers.list({"limit": 2, "ending_before": ids[1]})
+    assert ([entry.id for entry in top.data], top.has_more) == (ids[:1], False)
+    customers.delete(ids[2])
+    assert [entry.id for entry in customers.list({"starting_after": ids[1]}).data] == ids[3:]
+    assert refusal(customers.list, {"starting_after": ids[2]}).param == "starting_after"
+    other = world.customer(email="b@example.com")
+    assert refusal(customers.list, {"email": "a@example.com", "starting_after": other}).param == "starting_after"
     bad = refusal(customers.list, {"starting_after": "cus_none"})
     assert (bad.http_status, bad.param) == (400, "starting_after")
 

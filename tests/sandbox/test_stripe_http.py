@@ -14,7 +14,7 @@ import stripe
 from stripe.params import CustomerCreateParams
 
 from sandbox.stripe_emulator.views import API_VERSION
-from tests.sandbox.stripe_world import ACCOUNT, KEY, OTHER_ACCOUNT, OTHER_KEY, World, error_body, there
+from tests.sandbox.stripe_world import ACCOUNT, KEY, World, error_body, there
 
 
 @pytest.fixture
@@ -64,29 +64,6 @@ def test_a_wrong_key_is_refused(world: World, authorization: str) -> None:
 def test_the_sdk_sees_an_authentication_error(world: World) -> None:
     with pytest.raises(stripe.AuthenticationError):
         world.client("sk_test_other").v1.customers.list()
-
-
-def test_accounts_are_apart(world: World) -> None:
-    customer = world.customer()
-    other = world.client(OTHER_KEY)
-    with pytest.raises(stripe.InvalidRequestError):
-        other.v1.customers.retrieve(customer)
-    connected = world.client(stripe_account="acct_connected")
-    theirs = connected.v1.customers.create({"name": "Theirs"}, {"idempotency_key": "same"})
-    ours = world.sdk.v1.customers.create({"name": "Ours"}, {"idempotency_key": "same"})
-    assert theirs.id != ours.id
-    assert there(theirs.last_response).headers["Stripe-Account"] == "acct_connected"
-    [event] = world.emulator.objects("acct_connected", "event")
-    assert event["account"] == "acct_connected"
-    assert [customer["id"] for customer in world.emulator.objects("acct_connected", "customer")] == [theirs.id]
-    assert world.emulator.objects(OTHER_ACCOUNT, "customer") == []
-
-
-@pytest.mark.parametrize("account", [OTHER_ACCOUNT, "not_an_account"])
-def test_an_account_out_of_reach(world: World, account: str) -> None:
-    with pytest.raises(stripe.PermissionError) as refused:
-        world.client(stripe_account=account).v1.customers.list()
-    assert error_body(refused.value)["error"]["code"] == "account_invalid"
 
 
 @pytest.mark.parametrize(

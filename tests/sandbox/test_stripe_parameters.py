@@ -270,6 +270,13 @@ def _assert_known(shape: Shape, names: modelled.Modelled, path: str) -> None:
         ("customers.create", {"address": {"country": "Germany"}}, "Country 'Germany' is unknown"),
         ("coupons.create", {"amount_off": 1234, "currency": "kwd"}, "multiples of 10"),
         ("coupons.create", {"amount_off": 950, "currency": "isk"}, "multiples of 100"),
+        ("prices.create", {"product": "p", "currency": "isk", "unit_amount": 950}, "multiples of 100"),
+        ("prices.create", {"product": "p", "currency": "kwd", "unit_amount_decimal": Decimal("1230.5")}, "multiples of 10"),
+        ("prices.create", {"product": "p", "currency": "usd", "unit_amount": 10**12}, "at most 12 digits"),
+        ("products.create", {"name": "P", "statement_descriptor": "x" * 23}, "up to 22 characters"),
+        ("customers.update", {"email": "a@example"}, "Invalid email address: a@example"),
+        ("customers.create", {"email": "a b@example.com"}, "Invalid email address"),
+        ("customers.create", {"email": f"{'x' * 512}@example.com"}, "at most 512 characters"),
     ],
 )
 def test_what_stripe_finds_too_long_or_too_fine(operation: str, params: dict[str, Any], said: str) -> None:
@@ -280,3 +287,16 @@ def test_what_stripe_finds_too_long_or_too_fine(operation: str, params: dict[str
 def test_what_just_fits() -> None:
     check("customers.create", {"phone": "0" * 20, "name": "x" * 256, "address": {"country": "DE"}})
     check("coupons.create", {"amount_off": 1230, "currency": "kwd"})
+    check("prices.create", {"product": "p", "currency": "ugx", "unit_amount": 500})
+    check("prices.create", {"product": "p", "currency": "jpy", "unit_amount": 10**12 - 1})
+    check("customers.create", {"email": "o'hara+1@mail.example.com"})
+
+
+def test_the_code_of_an_amount_and_of_an_address() -> None:
+    for operation, params, code in (
+        ("prices.create", {"product": "p", "currency": "usd", "unit_amount_decimal": Decimal(10**12)}, "amount_too_large"),
+        ("customers.create", {"email": "a"}, "email_invalid"),
+    ):
+        with pytest.raises(StripeError) as refused:
+            check(operation, params)
+        assert refused.value.code == code

@@ -14,7 +14,7 @@ import pytest
 import stripe
 from stripe.params import WebhookEndpointCreateParams
 
-from tests.sandbox.stripe_world import ACCOUNT, World, error_body, there
+from tests.sandbox.stripe_world import ACCOUNT, World, error_body, reference, there
 
 
 class Receiver:
@@ -195,6 +195,56 @@ def test_deliveries_wait_while_paused_and_can_be_doubled(world: World, receiver:
     world.emulator.courier.resume()
     world.emulator.courier.flush()
     assert len(receiver.received) == 4
+
+
+def test_deliveries_in_a_chosen_order(world: World, receiver: Receiver) -> None:
+    endpoint(world, receiver)
+    world.emulator.courier.pause()
+    for name in "ABC":
+        world.customer(name=name)
+    first, _, third = (event["id"] for event in world.emulator.objects(ACCOUNT, "event"))
+    world.emulator.courier.arrange([third, first])
+    with pytest.raises(KeyError, match="evt_none"):
+        world.emulator.courier.arrange(["evt_none"])
+    world.emulator.courier.flush()
+    assert [event["data"]["object"]["name"] for event in receiver.events] == ["C", "A", "B"]
+
+
+def test_a_secret_that_is_rolled(world: World, receiver: Receiver) -> None:
+    created = endpoint(world, receiver)
+    old = there(created.secret)
+    new = world.emulator.roll_secret(ACCOUNT, created.id, keep=timedelta(hours=1))
+    world.customer()
+    world.emulator.courier.flush()
+    world.clock.advance(timedelta(hours=1))
+    world.customer()
+    world.emulator.courier.flush()
+    newest = world.emulator.roll_secret(ACCOUNT, created.id, keep=timedelta(0))
+    world.customer()
+    world.emulator.courier.flush()
+    assert [signature.count("v1=") for _, signature in receiver.received] == [2, 1, 1]
+    for (body, signature), valid in zip(receiver.received, ({old, new}, {new}, {newest}), strict=True):
+        for secret in (old, new, newest):
+            if secret in valid:
+                assert stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=300)
+            else:
+                with pytest.raises(stripe.SignatureVerificationError):
+                    stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=300)
+    assert "secrets" not in world.sdk.v1.webhook_endpoints.retrieve(created.id)
+
+
+def test_catalogue_events_name_the_request(world: World, receiver: Receiver) -> None:
+    price = world.sdk.v1.prices.retrieve(world.price())
+    endpoint(world, receiver, "product.updated", "price.updated")
+    product = world.sdk.v1.products.update(reference(price.product), {"name": "P"}, {"idempotency_key": "name"})
+    world.sdk.v1.prices.update(price.id, {"active": False}, {"idempotency_key": "archive"})
+    world.emulator.courier.flush()
+    assert [(event["type"], event["request"]["idempotency_key"]) for event in receiver.events] == [
+        ("product.updated", "name"),
+        ("price.updated", "archive"),
+    ]
+    assert receiver.events[0]["request"]["id"] == there(product.last_response).request_id
+    assert receiver.events[1]["data"]["previous_attributes"] == {"active": True}
 
 
 def test_time_alone_sends_events_too(world: World, receiver: Receiver) -> None:
