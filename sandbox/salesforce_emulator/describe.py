@@ -29,9 +29,9 @@ def _summary(sobject: SObject, version: str) -> dict[str, Any]:
     base = f"/services/data/{version}/sobjects/{sobject.name}"
     return {
         "name": sobject.name,
-        "label": sobject.name,
+        "label": _label(sobject.name),
         "keyPrefix": sobject.prefix,
-        "custom": False,
+        "custom": sobject.custom,
         "queryable": True,
         "retrieveable": True,
         "createable": sobject.writable,
@@ -41,10 +41,14 @@ def _summary(sobject: SObject, version: str) -> dict[str, Any]:
     }
 
 
+def _label(name: str) -> str:
+    return name.removesuffix("__c").rpartition("__")[2].replace("_", " ")
+
+
 def _field(field: Field, *, writable: bool) -> dict[str, Any]:
     return {
         "name": field.name,
-        "label": field.name.removesuffix("__c").replace("_", " "),
+        "label": _label(field.name),
         "type": field.kind,
         "length": field.length,
         "precision": field.precision,

@@ -10,18 +10,19 @@ from typing import Any
 from urllib.parse import unquote
 
 from sandbox.clock import Clock
+from sandbox.salesforce_emulator.access import Access, Level
 from sandbox.salesforce_emulator.composite import Composite
 from sandbox.salesforce_emulator.errors import SalesforceError, not_found, not_modelled
 from sandbox.salesforce_emulator.faults import API_ERRORS, responses
 from sandbox.salesforce_emulator.ids import to_18
 from sandbox.salesforce_emulator.notifications import Delivery, Method, Notifications
 from sandbox.salesforce_emulator.oauth import OAuthError, Tokens
-from sandbox.salesforce_emulator.objects import standard_schema
+from sandbox.salesforce_emulator.objects import own_object, standard_schema
 from sandbox.salesforce_emulator.org import Org, Setup
 from sandbox.salesforce_emulator.queries import Queries
 from sandbox.salesforce_emulator.records import Records
 from sandbox.salesforce_emulator.rest import DAILY_CALLS, Call, Rest, versions
-from sandbox.salesforce_emulator.schema import Field
+from sandbox.salesforce_emulator.schema import Field, Option
 from sandbox.salesforce_emulator.values import encode, render
 from sandbox.serving import ADMIN, Emulator, FaultKind, Request, Response
 
@@ -39,13 +40,15 @@ class SalesforceEmulator(Emulator):
     token_seconds: how long a token lives, by the emulator's clock.
     edit_activated_orders: the user's permission Edit Activated Orders.
     zero_quantity, negative_quantity, reduction_orders: the org's order settings of those names.
+    person_accounts, state_and_country_picklists: the org's features of those names.
+    stripe_package: Stripe's package is installed: some objects of its namespace stripeGC are there.
     fields: more custom fields, by object.
 
     Beside the routes of every emulator, its administration has `GET notifications` (the deliveries so far),
     `POST notifications` (`{"url", "secret", "method", "copies"}`) and `POST notifications/redeliver` (`{"event_id"}`).
 
-    The Python methods `create`, `update`, `delete`, `record` and `query` do what the API does, past HTTP and tokens; they raise
-    SalesforceError where the API would answer with that error.
+    The Python methods `create`, `update`, `delete`, `record` and `query` do what the API does, past HTTP and tokens, as a
+    person who may do everything; they raise SalesforceError where the API would answer with that error.
     """
 
     def __init__(  # noqa: PLR0913 (each is one switch of an org's setup, and all have names)
@@ -58,6 +61,9 @@ class SalesforceEmulator(Emulator):
         org_id: str = "00D000000000001EAA",
         username: str = "integration@orderphase.example",
         multicurrency: bool = True,
+        person_accounts: bool = False,
+        state_and_country_picklists: bool = False,
+        stripe_package: bool = False,
         page_size: int = 2000,
         token_seconds: int = 7200,
         edit_activated_orders: bool = True,
@@ -85,7 +91,14 @@ class SalesforceEmulator(Emulator):
         )
         self._tokens = Tokens(self.clock, client_id, client_secret, seconds=token_seconds, public_key=public_key)
         self._notifications = Notifications(self.clock, long_org_id)
-        self._schema = standard_schema(multicurrency=multicurrency)
+        options: dict[Option, bool] = {
+            "multicurrency": multicurrency,
+            "person_accounts": person_accounts,
+            "state_and_country_picklists": state_and_country_picklists,
+            "stripe_package": stripe_package,
+        }
+        self._schema = standard_schema([name for name, on in options.items() if on])
+        self._access = Access()
         for object_name, added in (fields or {}).items():
             for field in added:
                 self._schema.add_field(object_name, field)
@@ -115,7 +128,7 @@ class SalesforceEmulator(Emulator):
         return {name: _encoded(response) for name, response in responses().items()}
 
     def reset(self) -> None:
-        """Forget rows, tokens, faults, logs and deliveries. Added fields and the notification target are setup, and stay."""
+        """Forget rows, tokens, faults, logs and deliveries. What was added, access and the notification target stay."""
         with self.lock:
             self._start()
             self._tokens.revoke()
@@ -160,7 +173,8 @@ class SalesforceEmulator(Emulator):
             raise API_ERRORS["INVALID_SESSION_ID"]
         self._rest.calls_used += 1
         try:
-            response = self._composite.answer(_call(request))
+            with self._org.integration(self._access.seen(self._schema)):
+                response = self._composite.answer(_call(request))
         except SalesforceError as error:
             response = Response(error.status, error.body())
         usage = f"api-usage={self._rest.calls_used}/{DAILY_CALLS}"
@@ -174,9 +188,39 @@ class SalesforceEmulator(Emulator):
     # The org's setup and rows, from Python
 
     def add_field(self, object_name: str, field: Field) -> None:
-        """Give an object one more field. KeyError for an unknown object, ValueError for a name that is taken."""
+        """Give an object one more field.
+
+        KeyError for an unknown object, here or as the lookup's parent; ValueError for a name that is taken.
+        """
         with self.lock:
             self._schema.add_field(object_name, field)
+
+    def add_object(self, name: str, fields: Iterable[Field] = ()) -> None:
+        """Add a custom object, with system fields, an owner and, unless it is given, a Name.
+
+        KeyError for a lookup to an unknown object, ValueError for a name that is taken or does not end with `__c`.
+        """
+        with self.lock:
+            self._schema.add_object(own_object(self._schema, name, fields))
+
+    def set_access(self, object_name: str, *fields: str, level: Level) -> None:
+        """Set what the integration user may do with fields of an object or, where none is named, with the object.
+
+        level: `edit`, as it may everywhere at first; `read`; `none` = it does not see them. KeyError for an unknown object or
+        field. The person, as whom Python acts, may do everything.
+        """
+        with self.lock:
+            self._access.set(self._schema[object_name], fields, level)
+
+    @property
+    def integration_user_id(self) -> str:
+        """The id of the user as whom the API's clients act; `changed_by` in what they change."""
+        return self._org.integration_user_id
+
+    @property
+    def person_id(self) -> str:
+        """The id of the user as whom Python acts."""
+        return self._org.person_id
 
     def add_status(self, object_name: str, label: str, code: str) -> None:
         """Give Order or Contract one more status label, in the category `code`."""
@@ -203,6 +247,11 @@ class SalesforceEmulator(Emulator):
         with self.lock:
             self._records.delete(object_name, record_id)
 
+    def merge_accounts(self, master_id: str, loser_id: str) -> None:
+        """Merge an account into another; see `Records.merge_accounts`. ValueError for one account twice."""
+        with self.lock:
+            self._records.merge_accounts(master_id, loser_id)
+
     def record(self, object_name: str, record_id: str) -> dict[str, Any]:
         """All fields of a row, as the API's JSON has them."""
         with self.lock:
@@ -218,7 +267,7 @@ class SalesforceEmulator(Emulator):
     # Notifications
 
     def notify(self, url: str, secret: str, *, method: Method = "signature", copies: int = 1) -> None:
-        """Post an event to `url` at each activation, and each change of an activated order's line, from now on.
+        """Post an event to `url` at each change that `notifications` tells of, from now on.
 
         It is signed with the secret, or has it as API key.
         """

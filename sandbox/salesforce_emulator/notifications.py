@@ -1,4 +1,10 @@
-"""What the org sends when an order is activated or its line is changed then: a JSON event, posted after the commit.
+"""What the org sends when a record changes: a JSON event, posted after the commit.
+
+Told are the activation of an order, a change of an activated order's line, and the creation and every change of a product, a
+price book entry and an account, and of a product or price of Stripe in the mirror that its package keeps. Not told: what is
+deleted or merged, contacts, and what the platform itself derives (the entry's name after a product is renamed).
+`data` has `contract_id` (of orders and lines, where there is one), `changed_fields` (API names; not of an activation; on
+creation all that were set), `changed_by` (the acting user's id) and, of the mirror, `stripe_id`.
 
 An org's record-triggered Flows do this on their asynchronous path. Salesforce: that path repeats a failed run after 15, 30, 60
 and 120 minutes. Those are minutes of the emulator's clock here, looked at whenever that clock is moved. No field of this org
@@ -12,6 +18,7 @@ import hmac
 import json
 import queue
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -83,6 +90,7 @@ class Notifications:
         self._deliveries: list[Delivery] = []
         self._queue: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._unattempted = 0
+        self._told: Counter[str] = Counter()
         self._state = threading.Condition()
         self._thread: threading.Thread | None = None
         clock.on_move(self._retry_due)
@@ -103,16 +111,15 @@ class Notifications:
 
     def happened(self, happening: Happening) -> None:
         """Something was committed: send its event, if there is a target."""
-        data: dict[str, Any] = {"contract_id": happening.contract_id} if happening.contract_id else {}
-        if happening.fields is not None:
-            data["changed_fields"] = list(happening.fields)
+        event_id = f"{happening.record_id}-{happening.at.timestamp() * 1000:.0f}"
+        self._told[event_id] += 1
         event = {
-            "id": f"{happening.record_id}-{happening.at.timestamp() * 1000:.0f}",
+            "id": event_id if self._told[event_id] == 1 else f"{event_id}-{self._told[event_id]}",
             "type": happening.kind,
             "org_id": self._org_id,
             "record_id": happening.record_id,
             "occurred_at": happening.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "data": data,
+            "data": dict(happening.data),
         }
         with self._state:
             if self._target is not None:
@@ -142,6 +149,7 @@ class Notifications:
         """Forget all deliveries; the target stays."""
         with self._state:
             self._deliveries.clear()
+            self._told.clear()
 
     def _enqueue(self, delivery: Delivery, *, new: bool = False) -> None:
         if new:

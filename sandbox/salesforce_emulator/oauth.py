@@ -82,7 +82,7 @@ class Tokens:
         token = f"{org.setup.org_id[:15]}!{secrets.token_urlsafe(48)}"
         self._expiry[token] = now + self._life
         issued_at = str(int(now.timestamp() * 1000))
-        identity = f"https://login.salesforce.com/id/{org.setup.org_id}/{org.user_id}"
+        identity = f"https://login.salesforce.com/id/{org.setup.org_id}/{org.integration_user_id}"
         signature = hmac.new(self._client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
         return {
             "access_token": token,

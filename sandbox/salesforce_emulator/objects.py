@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-from sandbox.salesforce_emulator.schema import Field, Schema, SObject
+from collections.abc import Collection, Iterable
+from string import ascii_lowercase, ascii_uppercase
+
+from sandbox.salesforce_emulator.addresses import COUNTRIES, STATES
+from sandbox.salesforce_emulator.schema import Field, Option, Schema, SObject
 
 CURRENCIES = (
     "USD", "AED", "AUD", "BHD", "BRL", "CAD", "CHF", "CLP", "CNY", "DKK", "EUR", "GBP", "HKD", "HUF", "INR", "ISK",
     "JOD", "JPY", "KRW", "KWD", "MXN", "NOK", "NZD", "OMR", "PLN", "SEK", "SGD", "TND", "TWD", "UGX", "VND", "ZAR",
 )  # fmt: skip
 DEFAULT_CURRENCY = CURRENCIES[0]
+_PREFIX_ENDS = ascii_uppercase + ascii_lowercase
 
 
-def standard_schema(*, multicurrency: bool) -> Schema:
-    """A new schema. Without `multicurrency` no object has a `CurrencyIsoCode`, and `CurrencyType` is not there at all."""
+def standard_schema(options: Collection[Option]) -> Schema:
+    """A new schema.
+
+    multicurrency: records have a `CurrencyIsoCode`, and there is `CurrencyType`. person_accounts: an account may be a person.
+    state_and_country_picklists: addresses have codes. stripe_package: the objects of Stripe's package that mirror Stripe.
+    """
     tables = [
         _account(), _contact(), _contract(), _order(), _order_item(), _product(), _pricebook(), _pricebook_entry(),
-        _organization(), _user(), _order_status(), _contract_status(),
+        _organization(), _user(), _order_status(), _contract_status(), _sync_log(),
     ]  # fmt: skip
-    if multicurrency:
+    if "multicurrency" in options:
         tables.append(_currency_type())
+    if "stripe_package" in options:
+        tables += _stripe_package()
     return Schema(
         SObject(
             table.name,
             table.prefix,
-            [field for field in (*_system_fields(), *table) if multicurrency or not field.needs_multicurrency],
+            [field for field in (*_system_fields(), *table) if field.needs is None or field.needs in options],
             unmodelled=table.unmodelled,
             writable=table.writable,
         )
         for table in tables
     )
+
+
+def own_object(schema: Schema, name: str, fields: Iterable[Field]) -> SObject:
+    """An object of the org's own: the fields that are given, an owner, a name unless one is given, the system fields.
+
+    ValueError for a name without `__c`, KeyError for a lookup to an unknown object.
+    """
+    if not name.endswith("__c"):
+        raise ValueError(f"{name}: the name of an object of one's own ends with __c")
+    given = list(fields)
+    for field in given:
+        if field.references and field.references != name:
+            _ = schema[field.references]
+    named = [] if any(field.name == "Name" for field in given) else [_text("Name", length=80)]
+    number = sum(sobject.custom for sobject in schema)
+    return SObject(name, f"a1{_PREFIX_ENDS[number]}", [*_system_fields(), *named, *given, _lookup("OwnerId", "User")])
 
 
 def _system_fields() -> list[Field]:
@@ -69,13 +96,27 @@ def _flag(name: str, access: str = "CU", *, default: bool = False) -> Field:
 
 def _currency(access: str) -> Field:
     return Field(
-        "CurrencyIsoCode", "picklist", access, default=DEFAULT_CURRENCY, values=CURRENCIES, length=3, needs_multicurrency=True
+        "CurrencyIsoCode", "picklist", access, default=DEFAULT_CURRENCY, values=CURRENCIES, length=3, needs="multicurrency"
     )
 
 
 def _address(prefix: str) -> list[Field]:
     parts = {"Street": 255, "City": 40, "State": 80, "PostalCode": 20, "Country": 80}
-    return [_text(f"{prefix}{part}", length=length) for part, length in parts.items()]
+    codes = {"StateCode": sorted({code for states in STATES.values() for code in states}), "CountryCode": [*COUNTRIES]}
+    return [
+        *(_text(f"{prefix}{part}", length=length) for part, length in parts.items()),
+        *(
+            Field(
+                f"{prefix}{part}",
+                "picklist",
+                length=10,
+                values=tuple(values),
+                needs="state_and_country_picklists",
+                worded_by_rule=True,
+            )
+            for part, values in codes.items()
+        ),
+    ]
 
 
 def _discounts() -> list[Field]:
@@ -88,17 +129,24 @@ def _discounts() -> list[Field]:
 def _account() -> SObject:
     fields = [
         _text("Name", "CU"),
+        Field("FirstName", "string", length=40, needs="person_accounts"),
+        Field("LastName", "string", length=80, needs="person_accounts"),
+        Field("PersonEmail", "email", length=80, needs="person_accounts"),
+        Field("IsPersonAccount", "boolean", "", default=False, needs="person_accounts"),
         *_address("Billing"),
         *_address("Shipping"),
         Field("Phone", "phone", length=40),
+        Field("Industry", "picklist", length=255),
         Field("Description", "textarea", length=32000),
         Field("Website", "url", length=255),
         Field("Type", "picklist", length=255),
         _lookup("OwnerId", "User"),
+        _lookup("MasterRecordId", "Account", ""),
         _currency("CU"),
         _key("Stripe_Customer_Id__c"),
+        Field("stripeGC__Customer_Id__c", "string", length=255, needs="stripe_package"),
     ]
-    unmodelled = ["BillingAddress", "ShippingAddress", "IsPersonAccount", "PersonEmail", "ParentId", "Parent"]
+    unmodelled = ["BillingAddress", "ShippingAddress", "ParentId", "Parent"]
     return SObject("Account", "001", fields, unmodelled=unmodelled)
 
 
@@ -225,6 +273,7 @@ def _pricebook_entry() -> SObject:
         _text("ProductCode", ""),
         _lookup("Pricebook2Id", "Pricebook2", "C", children="PricebookEntries"),
         _lookup("Product2Id", "Product2", "C", children="PricebookEntries"),
+        # Salesforce keeps eight decimals. That it rounds further ones, half up, is inferred.
         _money("UnitPrice", "CU"),
         _flag("IsActive"),
         _flag("UseStandardPrice"),
@@ -261,3 +310,36 @@ def _order_status() -> SObject:
 
 def _contract_status() -> SObject:
     return SObject("ContractStatus", "01c", _status_fields(), writable=False)
+
+
+def _sync_log() -> SObject:
+    fields = [
+        Field("Name", "string", "", length=80, auto_number=True),
+        _lookup("Order__c", "Order", children="Sync_Logs__r"),
+        _lookup("Contract__c", "Contract", children="Sync_Logs__r"),
+        _text("Flow__c"),
+        _text("Event_Id__c"),
+        _text("Run_Id__c"),
+        _text("Outcome__c"),
+        Field("Message__c", "textarea", length=32768),
+        _text("Schedule_Id__c"),
+        _text("Subscription_Id__c"),
+        Field("Started_At__c", "datetime"),
+        Field("Finished_At__c", "datetime"),
+        _lookup("OwnerId", "User"),
+    ]
+    return SObject("Sync_Log__c", "a0A", fields)
+
+
+def _stripe_package() -> list[SObject]:
+    """Of Stripe's package, namespace stripeGC, the objects in which it mirrors the catalogue, and its accounts.
+
+    Only these fields of theirs are published; whether Stripe's id is an external id there is not known.
+    """
+    mirror = [_text("Name", length=80), _text("stripeGC__Stripe_Id__c"), _flag("stripeGC__Livemode__c")]
+    account = [_text("Name", length=80), _text("stripeGC__Stripe_Account_Id__c")]
+    return [
+        SObject("stripeGC__Product__c", "a0B", mirror),
+        SObject("stripeGC__Price__c", "a0C", mirror),
+        SObject("stripeGC__Stripe_Account__c", "a0D", account),
+    ]

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from sandbox.salesforce_emulator.errors import SalesforceError, field_integrity
-from sandbox.salesforce_emulator.order_rules import LOCKED, no_edit_permission
+from sandbox.salesforce_emulator.order_rules import LOCKED, no_edit_permission, of_contract
 from sandbox.salesforce_emulator.rules import Rules
 from sandbox.salesforce_emulator.store import Row
 from sandbox.salesforce_emulator.values import Value
@@ -53,9 +53,9 @@ class OrderItemRules(Rules):
         self._check_window(order, new, given)
         if not reduced and not order["IsReductionOrder"]:
             new["AvailableQuantity"] = new["Quantity"]
-        changed = tuple([name for name in given if old.get(name) != new[name]])
+        changed = [name for name in given if old.get(name) != new[name]]
         if changed and order["StatusCode"] == "Activated":
-            self.org.tell("order_item.updated", new, order, changed)
+            self.org.tell("order_item.updated", new, **of_contract(order), changed_fields=changed)
 
     def delete(self, old: Row) -> None:
         """Salesforce: an activated order keeps its lines."""

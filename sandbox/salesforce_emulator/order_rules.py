@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from datetime import date
 from decimal import Decimal
 
+from sandbox.salesforce_emulator.addresses import agree
 from sandbox.salesforce_emulator.errors import SalesforceError, failed_activation, field_integrity
 from sandbox.salesforce_emulator.rules import Rules
 from sandbox.salesforce_emulator.store import Row
@@ -15,6 +16,11 @@ _ONLY_IN_DRAFT = ("AccountId", "ContractId", "Pricebook2Id", "CurrencyIsoCode")
 LOCKED = "The order is activated: you cannot delete Order, or add or remove Order Products."
 
 
+def of_contract(order: Row) -> dict[str, Value]:
+    """What an event about an order or a line of it says about the contract."""
+    return {"contract_id": order["ContractId"]} if order["ContractId"] else {}
+
+
 def no_edit_permission(row: Row) -> SalesforceError:
     """An activated order is changed by a user without the permission Edit Activated Orders."""
     return SalesforceError("INSUFFICIENT_ACCESS_OR_READONLY", f"insufficient access rights on object id {row['Id']}")
@@ -22,6 +28,10 @@ def no_edit_permission(row: Row) -> SalesforceError:
 
 class OrderRules(Rules):
     """Created as drafts, activated by a change of the status alone, locked from then on until set back to draft."""
+
+    def prepare(self, old: Row | None, new: dict[str, Value], given: AbstractSet[str]) -> None:
+        """Let the codes and names of its addresses agree."""
+        agree(new, given, created=old is None)
 
     def insert(self, new: dict[str, Value]) -> None:
         """Check a new order."""
@@ -113,7 +123,7 @@ class OrderRules(Rules):
             for line in lines:
                 self._reduce(line, undo=False)
         new["ActivatedDate"], new["ActivatedById"] = self.org.now(), self.org.user_id
-        self.org.tell("order.activated", new, new)
+        self.org.tell("order.activated", new, **of_contract(new))
 
     def _deactivate(self, new: dict[str, Value]) -> None:
         """Salesforce: allowed unless there are lines that reduce this order's lines."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
 from sandbox.clock import Clock
 from sandbox.salesforce_emulator.errors import SalesforceError
@@ -36,20 +37,21 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """What has just happened to a record and is told outside: `kind` is the type of the event.
+    """What has just happened to a record and is told outside: `kind` is the type of the event, `data` its data."""
 
-    fields: the API names of the fields that changed, where the event names them.
-    """
-
-    kind: Literal["order.activated", "order_item.updated"]
+    kind: str
     record_id: str
-    contract_id: str | None
     at: datetime
-    fields: tuple[str, ...] | None = None
+    data: Mapping[str, Any]
 
 
 class Org:
-    """The rows and what is known about them. Everything is lost with the object."""
+    """The rows and what is known about them. Everything is lost with the object.
+
+    There are two users: that of the integration, as whom the API's clients act, and a person, as whom Python does.
+    `user_id`: who acts now; `seen`: the schema as far as that user may see and write it.
+    together: the rows created so far by the collection that is being written; None outside of one.
+    """
 
     def __init__(self, schema: Schema, clock: Clock, setup: Setup) -> None:
         self.schema = schema
@@ -57,10 +59,31 @@ class Org:
         self.setup = setup
         self.store = Store(schema)
         self.happenings: list[Happening] = []
+        self.together: set[str] | None = None
         self._counters: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
-        self.user_id = make_id("005", 1)
+        self.integration_user_id, self.person_id = make_id("005", 1), make_id("005", 2)
+        self.user_id = self.person_id
+        self.seen = schema
         self._seed()
         self.store.commit()
+
+    @contextmanager
+    def integration(self, seen: Schema) -> Iterator[None]:
+        """Act as the user of the integration, who sees this much of the schema."""
+        self.user_id, self.seen = self.integration_user_id, seen
+        try:
+            yield
+        finally:
+            self.user_id, self.seen = self.person_id, self.schema
+
+    @contextmanager
+    def collection(self) -> Iterator[None]:
+        """Keep `together` while a collection is written."""
+        self.together = set()
+        try:
+            yield
+        finally:
+            self.together = None
 
     def now(self) -> datetime:
         """The present to the second, as Salesforce keeps it in its rows."""
@@ -88,17 +111,9 @@ class Org:
         if any(row.get(name) != value for name, value in values.items()):
             self.store.put(object_name, {**row, **values, "SystemModstamp": self.now()})
 
-    def tell(
-        self,
-        kind: Literal["order.activated", "order_item.updated"],
-        record: Row,
-        order: Row,
-        fields: tuple[str, ...] | None = None,
-    ) -> None:
-        """Note what has happened to an order or to a line of it. It is told once the transaction is committed."""
-        contract = order["ContractId"]
-        at = self.clock.now()
-        self.happenings.append(Happening(kind, str(record["Id"]), str(contract) if contract else None, at, fields))
+    def tell(self, kind: str, record: Row, **data: Any) -> None:
+        """Note what has happened to a record, and who did it. It is told once the transaction is committed."""
+        self.happenings.append(Happening(kind, str(record["Id"]), self.clock.now(), {**data, "changed_by": self.user_id}))
 
     def live(self, object_name: str, record_id: Value) -> Row:
         """A row that is known to be there."""
@@ -126,6 +141,7 @@ class Org:
     def _seed(self) -> None:
         zone = "GMT"
         self.plant("User", Username=self.setup.username, Name="Integration User", IsActive=True, TimeZoneSidKey=zone)
+        self.plant("User", Username="person@orderphase.example", Name="A Person", IsActive=True, TimeZoneSidKey=zone)
         edition = "Developer Edition"
         self.plant(
             "Organization",

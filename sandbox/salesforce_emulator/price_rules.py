@@ -9,6 +9,8 @@ from sandbox.salesforce_emulator.rules import Rules
 from sandbox.salesforce_emulator.store import Row
 from sandbox.salesforce_emulator.values import Value
 
+_EXISTS = "This price definition already exists in this price book"
+
 
 class ProductRules(Rules):
     """A product that was sold stays; its name and code show on its entries."""
@@ -53,8 +55,12 @@ class PricebookEntryRules(Rules):
         product = self.org.live("Product2", new["Product2Id"])
         new["Name"], new["ProductCode"] = product["Name"], product["ProductCode"]
         siblings = self._siblings(new)
-        if any(entry["Pricebook2Id"] == new["Pricebook2Id"] for entry in siblings):
-            raise field_integrity("This price definition already exists in this price book")
+        twin = next((entry for entry in siblings if entry["Pricebook2Id"] == new["Pricebook2Id"]), None)
+        if twin is not None:
+            if self.org.together is not None and twin["Id"] in self.org.together:
+                # Salesforce: another code where both come in one collection.
+                raise SalesforceError("DUPLICATE_VALUE", _EXISTS)
+            raise field_integrity(_EXISTS)
         standard = self._standard_price(siblings)
         if self._is_standard(new):
             if new["UseStandardPrice"]:

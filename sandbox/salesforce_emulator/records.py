@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any
 
 from sandbox.salesforce_emulator.contract_rules import ContractRules
 from sandbox.salesforce_emulator.errors import SalesforceError, no_such_column, not_found, not_modelled
+from sandbox.salesforce_emulator.faults import API_ERRORS
 from sandbox.salesforce_emulator.ids import to_18
 from sandbox.salesforce_emulator.order_item_rules import OrderItemRules
 from sandbox.salesforce_emulator.order_rules import OrderRules
@@ -32,6 +34,10 @@ RULES: Mapping[str, type[Rules]] = {
     "PricebookEntry": PricebookEntryRules,
 }
 
+# The events that tell of a row of an object being created or changed.
+UPSERTS = {"Product2": "product.upserted", "PricebookEntry": "pricebook_entry.upserted", "Account": "account.upserted"}
+MIRROR_UPSERTS = {"stripeGC__Product__c": "stripe_product.upserted", "stripeGC__Price__c": "stripe_price.upserted"}
+
 
 class Records:
     """The rows of one org, written by the rules. Not thread-safe: the emulator's lock is held around every call."""
@@ -39,7 +45,7 @@ class Records:
     def __init__(self, org: Org, on_happening: Callable[[Happening], None]) -> None:
         self.org = org
         self._on_happening = on_happening
-        self._rules = {sobject.name: RULES.get(sobject.name, Rules)(org) for sobject in org.schema}
+        self._rules: dict[str, Rules] = {}
         self._refusals: dict[str, list[SalesforceError]] = defaultdict(list)
         self._depth = 0
 
@@ -64,8 +70,8 @@ class Records:
                 self._on_happening(happening)
 
     def sobject(self, name: str) -> SObject:
-        """An object by name. 404 for an unknown one."""
-        if (sobject := self.org.schema.find(name)) is None:
+        """An object by name, as far as the acting user may see and write it. 404 for an unknown one."""
+        if (sobject := self.org.seen.find(name)) is None:
             raise not_found()
         return sobject
 
@@ -97,18 +103,23 @@ class Records:
         """Create a row; answers its 18-character id. Raises SalesforceError."""
         sobject = self._writable(object_name)
         with self.transaction():
-            given = self._parse(sobject, values, lambda field: field.createable)
-            row = self.org.blank(sobject)
-            row.update({name: value for name, value in given.items() if value is not None})
+            given = self._parse(self.sobject(object_name), values, lambda field: field.createable)
+            blank = self.org.blank(sobject)
+            row = blank | {name: value for name, value in given.items() if value is not None}
+            rules = self._rules_of(sobject)
+            rules.prepare(None, row, given.keys())
             missing = [field.name for field in sobject if field.required and row[field.name] is None]
             if missing:
                 message = f"Required fields are missing: [{', '.join(missing)}]"
                 raise SalesforceError("REQUIRED_FIELD_MISSING", message, fields=missing)
-            rules = self._rules[sobject.name]
             rules.insert(row)
             self._check_unique(sobject, row)
             self.org.store.put(sobject.name, row)
             rules.written(row)
+            if self.org.together is not None:
+                self.org.together.add(str(row["Id"]))
+            explicit = {name for name, value in given.items() if value is not None}
+            self._tell_upsert(sobject, row, _changes(sobject, blank, row, explicit))
         return str(row["Id"])
 
     def update(self, object_name: str, record_id: str, values: Mapping[str, Any]) -> None:
@@ -117,17 +128,22 @@ class Records:
         with self.transaction():
             old = self.find(sobject, record_id)
             self._check_refusal(old)
-            given = self._parse(sobject, values, lambda field: field.updateable)
+            given = self._parse(self.sobject(object_name), values, lambda field: field.updateable)
             row = self.org.stamped({field.name: old.get(field.name, field.default) for field in sobject} | given)
-            missing = [name for name in given if row[name] is None and not self.field(sobject, name).nillable]
+            rules = self._rules_of(sobject)
+            rules.prepare(old, row, given.keys())
+            missing = [
+                field.name for field in sobject if field.name in given and row[field.name] is None and not field.nillable
+            ]
             if missing:
                 message = f"Required fields are missing: [{', '.join(missing)}]"
                 raise SalesforceError("REQUIRED_FIELD_MISSING", message, fields=missing)
-            rules = self._rules[sobject.name]
             rules.update(old, row, given.keys())
             self._check_unique(sobject, row)
             self.org.store.put(sobject.name, row)
             rules.written(row)
+            if changed := _changes(sobject, old, row):
+                self._tell_upsert(sobject, row, changed)
 
     def delete(self, object_name: str, record_id: str) -> None:
         """Delete a row into the recycle bin, or for good where its object has none. Raises SalesforceError."""
@@ -135,13 +151,31 @@ class Records:
         with self.transaction():
             old = self.find(sobject, record_id)
             self._check_refusal(old)
-            rules = self._rules[sobject.name]
+            rules = self._rules_of(sobject)
             rules.delete(old)
             if rules.leaves_no_trace:
                 self.org.store.purge(sobject.name, str(old["Id"]))
             else:
                 self.org.store.put(sobject.name, {**self.org.stamped(old), "IsDeleted": True})
             rules.removed(old)
+
+    def merge_accounts(self, master_id: str, loser_id: str) -> None:
+        """Merge an account into another: its rows become the other's, and it is deleted with a pointer to that.
+
+        Salesforce: activated orders and contracts move too. The master keeps its values. Nothing is told of a merge.
+        """
+        sobject = self.org.schema["Account"]
+        with self.transaction():
+            master, loser = self.find(sobject, master_id), self.find(sobject, loser_id)
+            if master["Id"] == loser["Id"]:
+                raise ValueError("an account is not merged with itself")
+            lookups = [(each, field) for each in self.org.schema for field in each if field.references == sobject.name]
+            for child, lookup in lookups:
+                for row in self.org.store.where(child.name, lookup.name, loser["Id"]):
+                    self.org.derive(child.name, row, **{lookup.name: master["Id"]})
+            loser = self.find(sobject, loser_id)  # it may have been a child of its own
+            gone = {**self.org.stamped(loser), "IsDeleted": True, "MasterRecordId": master["Id"]}
+            self.org.store.put(sobject.name, gone)
 
     def refuse(self, record_id: str, error: SalesforceError, times: int) -> None:
         """Let the next `times` changes of a row fail, in whatever request they come. ValueError for what is no id."""
@@ -153,11 +187,26 @@ class Records:
         if waiting := self._refusals[str(row["Id"])]:
             raise waiting.pop(0)
 
+    def _rules_of(self, sobject: SObject) -> Rules:
+        if sobject.name not in self._rules:
+            self._rules[sobject.name] = RULES.get(sobject.name, Rules)(self.org)
+        return self._rules[sobject.name]
+
     def _writable(self, name: str) -> SObject:
-        sobject = self.sobject(name)
+        """The whole object, its fields beyond the acting user's reach included."""
+        seen = self.sobject(name)
+        sobject = self.org.schema[name]
         if not sobject.writable:
             raise not_modelled(f"Writing {sobject.name}")
+        if not seen.writable:
+            raise API_ERRORS["INSUFFICIENT_ACCESS_OR_READONLY"]
         return sobject
+
+    def _tell_upsert(self, sobject: SObject, row: Row, changed: list[str]) -> None:
+        if sobject.name in UPSERTS:
+            self.org.tell(UPSERTS[sobject.name], row, changed_fields=changed)
+        elif sobject.name in MIRROR_UPSERTS:
+            self.org.tell(MIRROR_UPSERTS[sobject.name], row, stripe_id=row["stripeGC__Stripe_Id__c"], changed_fields=changed)
 
     def _parse(self, sobject: SObject, values: Mapping[str, Any], allowed: Callable[[Field], bool]) -> dict[str, Value]:
         given: dict[str, Value] = {}
@@ -184,7 +233,7 @@ class Records:
 
     def _referenced_by_key(self, field: Field, value: Mapping[str, Any]) -> Value:
         """Salesforce: `"Account": {"Key__c": "…"}` names the parent by its external id."""
-        parent = self.org.schema[field.references]
+        parent = self.sobject(field.references)
         keys = {name: key for name, key in value.items() if name != "attributes"}
         if len(keys) != 1:
             raise SalesforceError("INVALID_FIELD", f"{field.relationship}: one external id names the parent.", fields=None)
@@ -218,3 +267,9 @@ class Records:
                 # Salesforce names the other record by its short id.
                 message = f"duplicate value found: {field.name} duplicates value on record with id: {str(other['Id'])[:15]}"
                 raise SalesforceError("DUPLICATE_VALUE", message)
+
+
+def _changes(sobject: SObject, old: Row, new: Row, given: AbstractSet[str] = frozenset()) -> list[str]:
+    """The writable fields that differ or are given, in the object's order."""
+    writable = (field.name for field in sobject if field.createable or field.updateable)
+    return [name for name in writable if name in given or old.get(name) != new[name]]

@@ -93,7 +93,7 @@ class Rest:
             case "GET", "query" | "queryAll", locator:
                 return Response(body=self._queries.more(locator, version=call.version))
             case "GET", "sobjects":
-                return Response(body=global_describe(self._records.org.schema, call.version))
+                return Response(body=global_describe(self._records.org.seen, call.version))
             case _, "sobjects", name, *rest:
                 return self._on_object(call, self._records.sobject(name), rest)
             case _, family, *_ if family in _UNMODELLED:
@@ -103,7 +103,7 @@ class Rest:
     def _on_object(self, call: Call, sobject: SObject, rest: list[str]) -> Response:
         match call.method, *rest:
             case "GET", "describe":
-                return Response(body=object_describe(self._records.org.schema, sobject, call.version))
+                return Response(body=object_describe(self._records.org.seen, sobject, call.version))
             case ("POST",):
                 record_id = self._records.create(sobject.name, call.fields())
                 return _created(call.version, sobject.name, record_id)

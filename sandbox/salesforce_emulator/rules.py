@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
+from sandbox.salesforce_emulator.addresses import agree
 from sandbox.salesforce_emulator.errors import SalesforceError
 from sandbox.salesforce_emulator.org import Org
 from sandbox.salesforce_emulator.store import Row
 from sandbox.salesforce_emulator.values import Value
+
+_OF_A_PERSON = ("FirstName", "LastName", "PersonEmail")
 
 
 class Rules:
@@ -25,6 +28,9 @@ class Rules:
 
     def __init__(self, org: Org) -> None:
         self.org = org
+
+    def prepare(self, old: Row | None, new: dict[str, Value], given: AbstractSet[str]) -> None:
+        """Fill in what follows from the given fields, before it is checked that none is missing. `old`: None for a new row."""
 
     def insert(self, new: dict[str, Value]) -> None:
         """Check a row about to be created, and fill in what the platform derives."""
@@ -51,6 +57,29 @@ class Rules:
 
 
 class AccountRules(Rules):
-    """An account with contracts or orders stays."""
+    """An account with contracts or orders stays. One with a last name is a person, in an org that has person accounts.
+
+    That one with drafts stays too, and the text, are inferred.
+    """
 
     blockers = (("Contract", "AccountId", "contracts"), ("Order", "AccountId", "orders"))
+
+    def prepare(self, old: Row | None, new: dict[str, Value], given: AbstractSet[str]) -> None:
+        """Name a person by its parts, and let the codes and names of the addresses agree."""
+        if "IsPersonAccount" in new:
+            self._name(old, new, given)
+        agree(new, given, created=old is None)
+
+    def _name(self, old: Row | None, new: dict[str, Value], given: AbstractSet[str]) -> None:
+        """The code for a person's field on a company, and a company's on a person, is inferred."""
+        person = new["LastName"] is not None if old is None else bool(old.get("IsPersonAccount"))
+        foreign = [name for name in (("Name",) if person else _OF_A_PERSON) if name in given and new[name] is not None]
+        if foreign:
+            message = f"Account: bad field names on insert/update call: {', '.join(foreign)}"
+            raise SalesforceError("INVALID_FIELD_FOR_INSERT_UPDATE", message, fields=foreign)
+        new["IsPersonAccount"] = person
+        if person:
+            if new["LastName"] is None:
+                message = "Required fields are missing: [LastName]"
+                raise SalesforceError("REQUIRED_FIELD_MISSING", message, fields=["LastName"])
+            new["Name"] = " ".join(str(part) for part in (new["FirstName"], new["LastName"]) if part)

@@ -1,6 +1,6 @@
 """The objects that the emulated org has, and how a field is described.
 
-`objects.py` holds the tables; a field of one's own is added with `Schema.add_field`.
+`objects.py` holds the tables; a field or an object of one's own is added with `Schema.add_field` and `Schema.add_object`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ FieldKind = Literal[
     "boolean", "int", "double", "currency", "percent", "date", "datetime",
 ]  # fmt: skip
 
+Option = Literal["multicurrency", "person_accounts", "state_and_country_picklists", "stripe_package"]
+
 TEXTS = frozenset({"string", "textarea", "picklist", "phone", "url", "email"})
 NUMBERS = frozenset({"double", "currency", "percent"})
 IDS = frozenset({"id", "reference"})
@@ -26,11 +28,11 @@ class Field:
 
     access: letters as in Salesforce's own tables: C createable, U updateable, N nillable. None of C and U = read-only.
     length: of a text, in characters; precision, scale: of a number, in digits, of which `scale` are decimals.
-    values: of a picklist; empty = any text, otherwise restricted to these.
+    values: of a picklist; empty = any text, otherwise restricted to these. worded_by_rule: its object's rules refuse others.
     references: the object that a lookup points to; children: the name under which that object lists this one's rows.
     unique: a second row with the value is refused; case_sensitive: for the comparison that decides it.
     auto_number: filled with the next eight-digit number of its object.
-    needs_multicurrency: the field is there only in an org with several currencies.
+    needs: the option without which an org does not have the field.
     """
 
     name: str
@@ -47,7 +49,8 @@ class Field:
     unique: bool = False
     case_sensitive: bool = False
     auto_number: bool = False
-    needs_multicurrency: bool = False
+    needs: Option | None = None
+    worded_by_rule: bool = False
 
     @property
     def createable(self) -> bool:
@@ -116,6 +119,11 @@ class SObject:
             raise ValueError(f"{self.name} has a field {field.name} already")
         self._fields[field.name.lower()] = field
 
+    @property
+    def custom(self) -> bool:
+        """An object of the org's own, or of a package."""
+        return self.name.endswith("__c")
+
     def __iter__(self) -> Iterator[Field]:
         return iter(self._fields.values())
 
@@ -146,8 +154,19 @@ class Schema:
         return self._objects[name.lower()]
 
     def add_field(self, object_name: str, field: Field) -> None:
-        """Give an object one more field. KeyError for an unknown object, ValueError for a name that is taken."""
+        """Give an object one more field.
+
+        KeyError for an unknown object, here or as the lookup's parent; ValueError for a name that is taken.
+        """
+        if field.references:
+            _ = self[field.references]
         self[object_name].add(field)
+
+    def add_object(self, sobject: SObject) -> None:
+        """Add an object. ValueError for a name that is taken."""
+        if self.find(sobject.name) is not None:
+            raise ValueError(f"there is an object {sobject.name} already")
+        self._objects[sobject.name.lower()] = sobject
 
     def children(self, sobject: SObject) -> list[tuple[SObject, Field]]:
         """The lookups that point to an object and have a child relationship, with the object each belongs to."""

@@ -96,7 +96,7 @@ def _text(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong_type(field, value)
     text = value.strip()
-    if field.values and text not in field.values:
+    if field.values and not field.worded_by_rule and text not in field.values:
         message = f"{field.name}: bad value for restricted picklist field: {text}"
         raise SalesforceError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, fields=[field.name])
     if field.length and len(text) > field.length:

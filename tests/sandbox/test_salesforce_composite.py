@@ -1,11 +1,12 @@
-"""Calls that bundle others: `/composite` with its references, and sObject Collections."""
+"""Calls that bundle others: `/composite` with its references, `/composite/batch`, and sObject Collections."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.sandbox.salesforce_org import VERSION, Catalogue, Client, activated, catalogue, draft, line, served
+from sandbox.salesforce_emulator import Field
+from tests.sandbox.salesforce_org import CLIENT, VERSION, Catalogue, Client, activated, catalogue, draft, line, served
 
 
 @pytest.fixture
@@ -134,9 +135,121 @@ def test_a_malformed_composite_is_refused_as_a_whole(org: Client, parts: list[di
 def test_what_a_composite_does_not_model(org: Client, stock: Catalogue) -> None:
     (nested,) = composite(org, part("inner", "POST", "/composite", {"compositeRequest": []}))
     assert nested["httpStatusCode"] == 501
-    failing = {"records": [{"attributes": {"type": "Account"}}]}
-    body = {"allOrNone": True, "compositeRequest": [part("many", "POST", "/composite/sobjects", failing)]}
-    assert org.post("/composite", body).status_code == 501
+    (batch,) = composite(org, part("inner", "POST", "/composite/batch", {"batchRequests": []}))
+    assert batch["httpStatusCode"] == 501
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"allOrNothing": True}, {"allOrNone": "true"}, {"collateSubrequests": None}, {"compositeRequest": [{"httpHeaders": []}]}],
+)
+def test_a_composite_takes_the_keys_that_it_knows(org: Client, extra: dict[str, Any]) -> None:
+    parts = [part("p", "GET", "/limits") | each for each in extra.pop("compositeRequest", [{}])]
+    answer = org.post("/composite", {"compositeRequest": parts, **extra})
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
+
+
+def run_order(org: Client, *parts: dict[str, Any], **flags: bool) -> list[str]:
+    """The names of the accounts that a composite creates, as they were created."""
+    answer = org.post("/composite", {"compositeRequest": parts, **flags}).json()["compositeResponse"]
+    assert [each["referenceId"] for each in answer] == [each["referenceId"] for each in parts]
+    assert all(each["httpStatusCode"] == 201 for each in answer)
+    return [row["Description"] for row in org.emulator.query("SELECT Description FROM Product2")]
+
+
+def test_collated_parts_run_in_no_order_but_that_of_their_references(org: Client) -> None:
+    def product(name: str, description: str) -> dict[str, Any]:
+        return part(name, "POST", "/sobjects/Product2", {"Name": name, "Description": description, "IsActive": True})
+
+    account = part("account", "POST", "/sobjects/Account", {"Name": "A", "AnnualFee__c": 1.5})
+    org.emulator.add_field("Account", Field("AnnualFee__c", "double", precision=5, scale=2))
+    parts = [product("one", "first"), account, product("two", "of @{account.id}"), product("three", "last")]
+    account_id = "001Ah0000000001IAA"
+    assert run_order(org, *parts) == ["first", "last", f"of {account_id}"]
+    org.emulator.reset()
+    org.log_in(**CLIENT)
+    assert run_order(org, *parts, collateSubrequests=False) == ["first", f"of {account_id}", "last"]
+    org.emulator.reset()
+    org.log_in(**CLIENT)
+    parts[3]["httpHeaders"] = {"X-Any": "1"}
+    assert run_order(org, *parts, collateSubrequests=True) == ["first", f"of {account_id}", "last"]
+
+
+def test_all_or_none_of_a_composite_holds_for_its_collections(org: Client) -> None:
+    records = [account(Name="A"), account()]
+    many = part("many", "POST", "/composite/sobjects", {"allOrNone": False, "records": records})
+    one = part("one", "POST", "/sobjects/Account", {"Name": "B"})
+    found = composite(org, one, many, all_or_none=True)
+    assert found[0]["body"][0]["errorCode"] == "PROCESSING_HALTED"
+    codes = [each["errors"][0]["statusCode"] for each in found[1]["body"]]
+    assert codes == ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "REQUIRED_FIELD_MISSING"]
+    assert org.emulator.query("SELECT Id FROM Account") == []
+    assert [each["httpStatusCode"] for each in composite(org, one, many)] == [201, 200]
+    assert len(org.emulator.query("SELECT Id FROM Account")) == 2
+
+
+def test_a_part_refers_into_the_results_of_a_collection(org: Client) -> None:
+    records = [{"attributes": {"type": "Product2"}, "Name": "W", "IsActive": True, "Stripe_Product_Id__c": "prod_1"}]
+    book = org.emulator.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")[0]["Id"]
+    entry = {"Pricebook2Id": book, "Product2Id": "@{products[0].id}", "UnitPrice": 5, "Stripe_Price_Id__c": "price_1"}
+    entries = [{"attributes": {"type": "PricebookEntry"}, **entry}]
+    found = composite(
+        org,
+        part("products", "PATCH", "/composite/sobjects/Product2/Stripe_Product_Id__c", {"records": records}),
+        part("entries", "PATCH", "/composite/sobjects/PricebookEntry/Stripe_Price_Id__c", {"records": entries}),
+        all_or_none=True,
+    )
+    product, price = (each["body"][0]["id"] for each in found)
+    assert org.emulator.record("PricebookEntry", price)["Product2Id"] == product
+
+
+# /composite/batch
+
+
+def test_a_batch_answers_each_part_by_itself(org: Client, stock: Catalogue) -> None:
+    parts = [
+        {"method": "GET", "url": "v67.0/sobjects/Account/describe"},
+        {"method": "GET", "url": "/services/data/v67.0/query?q=SELECT+Id+FROM+Account"},
+        {"method": "GET", "url": "v67.0/sobjects/Nothing__c/describe"},
+        {"method": "PATCH", "url": f"v67.0/sobjects/Account/{stock.account}", "richInput": {"Phone": "1"}},
+        {"method": "GET", "url": "v67.0/composite"},
+    ]
+    answer = org.post("/composite/batch", {"batchRequests": parts})
+    assert (answer.status_code, answer.json()["hasErrors"]) == (200, True)
+    results = answer.json()["results"]
+    assert [each["statusCode"] for each in results] == [200, 200, 404, 204, 501]
+    assert results[0]["result"]["name"] == "Account"
+    assert results[1]["result"]["records"][0]["Id"] == stock.account
+    assert (results[2]["result"][0]["errorCode"], results[3]["result"]) == ("NOT_FOUND", None)
+    assert org.emulator.record("Account", stock.account)["Phone"] == "1"
+    assert answer.headers["Sforce-Limit-Info"].startswith("api-usage=5/")
+
+
+def test_a_batch_may_halt_at_its_first_error(org: Client) -> None:
+    parts = [{"method": "GET", "url": f"v67.0/{path}"} for path in ("limits", "nothing", "limits", "limits")]
+    results = org.post("/composite/batch", {"batchRequests": parts, "haltOnError": True}).json()["results"]
+    assert [each["statusCode"] for each in results] == [200, 404, 412, 412]
+    assert results[3]["result"][0]["errorCode"] == "BATCH_PROCESSING_HALTED"
+    fine = org.post("/composite/batch", {"batchRequests": parts[:1], "haltOnError": True}).json()
+    assert fine["hasErrors"] is False
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"batchRequests": [{"method": "GET", "url": "v67.0/limits"}] * 26}, "LIMIT_EXCEEDED"),
+        ({"batchRequests": []}, "JSON_PARSER_ERROR"),
+        ({"batchRequests": [{"method": "GET"}]}, "JSON_PARSER_ERROR"),
+        ({"batchRequests": [{"method": "GET", "url": "v67.0/limits", "body": {}}]}, "JSON_PARSER_ERROR"),
+        ({"batchRequests": [{"method": "GET", "url": "v67.0/limits"}], "allOrNone": True}, "JSON_PARSER_ERROR"),
+        ({"batchRequests": [{"method": "GET", "url": "v67.0/limits"}], "haltOnError": 1}, "JSON_PARSER_ERROR"),
+        ({"batchRequests": [{"method": "GET", "url": "v59.0/limits"}]}, "NOT_FOUND"),
+    ],
+)
+def test_a_malformed_batch_is_refused_as_a_whole(org: Client, body: dict[str, Any], code: str) -> None:
+    answer = org.post("/composite/batch", body)
+    assert answer.json()[0]["errorCode"] == code
+    assert answer.status_code in (400, 404)
 
 
 # sObject Collections
@@ -191,3 +304,94 @@ def test_a_collection_has_limits(org: Client) -> None:
     (unknown,) = org.post("/composite/sobjects", {"records": [{"attributes": {"type": "Foo"}}]}).json()
     assert unknown["errors"][0]["statusCode"] == "INVALID_TYPE"
     assert org.emulator.query("SELECT Id FROM Account") == []
+
+
+# Upserts
+
+
+def product(**fields: Any) -> dict[str, Any]:
+    return {"attributes": {"type": "Product2"}, **fields}
+
+
+def upsert(org: Client, *records: dict[str, Any], **flags: Any) -> list[dict[str, Any]]:
+    answer = org.patch("/composite/sobjects/Product2/stripe_product_id__c", {"records": records, **flags})
+    assert answer.status_code == 200, answer.text
+    results: list[dict[str, Any]] = answer.json()
+    return results
+
+
+def test_a_collection_upserts_by_its_key(org: Client) -> None:
+    (first,) = upsert(org, product(Name="A", Stripe_Product_Id__c="prod_1"))
+    assert first == {"id": first["id"], "success": True, "errors": [], "created": True}
+    again, new, bad = upsert(
+        org,
+        product(Name="A2", Stripe_Product_Id__c="prod_1"),
+        product(Name="B", Stripe_Product_Id__c="prod_2"),
+        product(Stripe_Product_Id__c="prod_3"),
+    )
+    assert again == {**first, "created": False}
+    assert (new["created"], bad["errors"][0]["statusCode"], "created" in bad) == (True, "REQUIRED_FIELD_MISSING", False)
+    assert org.emulator.record("Product2", first["id"])["Name"] == "A2"
+
+
+def test_an_upserting_collection_may_be_all_or_none(org: Client) -> None:
+    good, bad = upsert(
+        org, product(Name="A", Stripe_Product_Id__c="prod_1"), product(Stripe_Product_Id__c="prod_2"), allOrNone=True
+    )
+    assert good["errors"][0]["statusCode"] == "ALL_OR_NONE_OPERATION_ROLLED_BACK"
+    assert bad["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+    assert org.emulator.query("SELECT Id FROM Product2") == []
+
+
+def test_keys_that_are_missing_doubled_or_ambiguous_fail_their_records(org: Client) -> None:
+    twice = [product(Name=name, Stripe_Product_Id__c="prod_1") for name in ("A", "B")]
+    results = upsert(org, *twice, product(Name="C"), product(Name="D", Stripe_Product_Id__c="prod_2"))
+    codes = [each["errors"][0]["statusCode"] if each["errors"] else None for each in results]
+    assert codes == ["DUPLICATE_VALUE", "DUPLICATE_VALUE", "MISSING_ARGUMENT", None]
+    assert results[0]["errors"][0]["message"] == "Duplicate external id specified: prod_1"
+    org.emulator.add_field("Account", Field("Legacy__c", "string", length=20, external_id=True))
+    for name in ("A", "B"):
+        org.emulator.create("Account", {"Name": name, "Legacy__c": "7"})
+    body = {"records": [account(Name="C", Legacy__c="7")]}
+    (ambiguous,) = org.patch("/composite/sobjects/Account/Legacy__c", body).json()
+    assert ambiguous["errors"][0]["statusCode"] == "DUPLICATE_EXTERNAL_ID"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("Product2/ProductCode", {"records": []}, 404, "NOT_FOUND"),
+        ("Nothing__c/Key__c", {"records": []}, 404, "NOT_FOUND"),
+        ("Product2/Stripe_Product_Id__c", {"records": [account(Name="A")]}, 400, "INVALID_TYPE"),
+        ("Product2/Stripe_Product_Id__c", {"records": [product(Stripe_Product_Id__c="x")] * 201}, 400, "LIMIT_EXCEEDED"),
+        ("Product2/Stripe_Product_Id__c", {"records": [], "collate": True}, 400, "JSON_PARSER_ERROR"),
+    ],
+)
+def test_an_upserting_collection_is_refused_as_a_whole(
+    org: Client, path: str, body: dict[str, Any], status: int, code: str
+) -> None:
+    answer = org.patch(f"/composite/sobjects/{path}", body)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (status, code)
+
+
+def test_parents_are_named_by_their_keys_in_collections(org: Client, stock: Catalogue) -> None:
+    org.emulator.update("Product2", stock.product, {"Stripe_Product_Id__c": "prod_1"})
+    other = org.emulator.create("Product2", {"Name": "Gadget", "Stripe_Product_Id__c": "prod_2"})
+
+    def entry(key: str, price: str) -> dict[str, Any]:
+        return {
+            "attributes": {"type": "PricebookEntry"},
+            "Pricebook2Id": stock.book,
+            "Product2": {"Stripe_Product_Id__c": key},
+            "UnitPrice": 7,
+            "Stripe_Price_Id__c": price,
+        }
+
+    records = [entry("prod_2", "price_2"), entry("prod_3", "price_3"), entry("prod_2", "price_4"), entry("prod_1", "price_1")]
+    results = org.patch("/composite/sobjects/PricebookEntry/Stripe_Price_Id__c", {"records": records}).json()
+    codes = [each["errors"][0]["statusCode"] if each["errors"] else None for each in results]
+    # One price per product, book and currency: another code where the twin came in the same collection.
+    assert codes == [None, "INVALID_FIELD", "DUPLICATE_VALUE", "FIELD_INTEGRITY_EXCEPTION"]
+    assert org.emulator.record("PricebookEntry", results[0]["id"])["Product2Id"] == other
+    (later,) = org.post("/composite/sobjects", {"records": [entry("prod_2", "price_4")]}).json()
+    assert later["errors"][0]["statusCode"] == "FIELD_INTEGRITY_EXCEPTION"

@@ -1,4 +1,4 @@
-"""The events that the emulated org sends when an order is activated, or a line of an activated one is changed."""
+"""The events that the emulated org sends: of activations, of changed lines, of the catalogue and of accounts."""
 
 import hashlib
 import hmac
@@ -83,7 +83,7 @@ def test_an_activation_is_told_with_its_contract_and_signed(
         "org_id": org.emulator.org_id,
         "record_id": order,
         "occurred_at": "2026-11-20T10:00:00Z",
-        "data": {"contract_id": contract},
+        "data": {"contract_id": contract, "changed_by": org.emulator.person_id},
     }
     signature = hmac.new(SECRET.encode(), b"1795168800." + request.body, hashlib.sha256).hexdigest()
     assert request.headers["x-orderphase-signature"] == f"t=1795168800,v1={signature}"
@@ -97,7 +97,7 @@ def test_an_api_key_may_stand_in_for_the_signature(org: Client, stock: Catalogue
     (request,) = receiver.received
     assert request.headers["x-api-key"] == SECRET
     assert "x-orderphase-signature" not in request.headers
-    assert json.loads(request.body)["data"] == {}
+    assert json.loads(request.body)["data"] == {"changed_by": org.emulator.person_id}
 
 
 def test_every_activation_is_an_event_of_its_own(org: Client, stock: Catalogue, receiver: Receiver, target: str) -> None:
@@ -126,7 +126,11 @@ def test_a_change_of_an_activated_orders_line_is_told_with_its_fields(
             "org_id": org.emulator.org_id,
             "record_id": item,
             "occurred_at": "2026-11-20T10:00:00Z",
-            "data": {"contract_id": contract, "changed_fields": ["Quantity", "EndDate"]},
+            "data": {
+                "contract_id": contract,
+                "changed_fields": ["Quantity", "EndDate"],
+                "changed_by": org.emulator.integration_user_id,
+            },
         }
     ]
 
@@ -142,6 +146,105 @@ def test_other_changes_of_lines_are_not_told(org: Client, stock: Catalogue, rece
     org.emulator.update("OrderItem", item, {"Quantity": 6})
     org.emulator.flush()
     assert [event["type"] for event in receiver.events()] == ["order.activated"]
+
+
+def told(org: Client, receiver: Receiver) -> list[tuple[str, str, list[str]]]:
+    """Type, record and changed fields of what was received since the last time."""
+    org.emulator.flush()
+    found = [(event["type"], event["record_id"], event["data"]["changed_fields"]) for event in receiver.events()]
+    receiver.received.clear()
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Stripe_Discount_Percent_Off__c": 10},
+        {"Stripe_Discount_Amount_Off__c": 1},
+        {"Stripe_Price_Id__c": "price_1"},
+        {"UnitPrice": 80},
+    ],
+)
+def test_price_and_discount_of_an_activated_orders_line_are_told(
+    org: Client, stock: Catalogue, receiver: Receiver, target: str, change: dict[str, Any]
+) -> None:
+    _, item = activated(org.emulator, stock)
+    org.emulator.notify(target, SECRET)
+    org.emulator.update("OrderItem", item, change)
+    assert told(org, receiver) == [("order_item.updated", item, [*change])]
+
+
+def test_the_catalogue_and_accounts_are_told_when_created_and_changed(org: Client, receiver: Receiver, target: str) -> None:
+    org.emulator.notify(target, SECRET)
+    stock = catalogue(org.emulator)
+    assert told(org, receiver) == [
+        ("product.upserted", stock.product, ["Name", "ProductCode", "IsActive"]),
+        ("account.upserted", stock.account, ["Name"]),
+        ("pricebook_entry.upserted", stock.entry, ["Pricebook2Id", "Product2Id", "UnitPrice", "IsActive"]),
+    ]
+    org.emulator.update("Account", stock.account, {"BillingCity": "Rome", "Name": "Acme"})
+    org.emulator.update("PricebookEntry", stock.entry, {"UnitPrice": 120, "Stripe_Price_Id__c": "price_1"})
+    # The entry's name follows; that is no event.
+    org.emulator.update("Product2", stock.product, {"Name": "New"})
+    assert told(org, receiver) == [
+        ("account.upserted", stock.account, ["BillingCity"]),
+        ("pricebook_entry.upserted", stock.entry, ["UnitPrice", "Stripe_Price_Id__c"]),
+        ("product.upserted", stock.product, ["Name"]),
+    ]
+    org.emulator.update("Product2", stock.product, {"Name": "New", "IsActive": True})
+    org.emulator.create("Contact", {"LastName": "Doe", "AccountId": stock.account})
+    org.emulator.delete("PricebookEntry", stock.entry)
+    org.emulator.delete("Product2", stock.product)
+    other = org.emulator.create("Account", {"Name": "Other", "Phone": None})
+    org.emulator.merge_accounts(stock.account, other)
+    assert told(org, receiver) == [("account.upserted", other, ["Name"])]
+
+
+def test_a_field_given_its_default_was_set(org: Client, receiver: Receiver, target: str) -> None:
+    org.emulator.notify(target, SECRET)
+    product = org.emulator.create("Product2", {"Name": "Widget", "IsActive": False})
+    assert told(org, receiver) == [("product.upserted", product, ["Name", "IsActive"])]
+
+
+def test_who_changed_it_is_told(org: Client, stock: Catalogue, receiver: Receiver, target: str) -> None:
+    org.emulator.notify(target, SECRET)
+    org.emulator.update("Product2", stock.product, {"Name": "By a person"})
+    org.patch(f"/sobjects/Product2/{stock.product}", {"Name": "By the client"})
+    org.emulator.flush()
+    person, client = org.emulator.person_id, org.emulator.integration_user_id
+    assert [event["data"]["changed_by"] for event in receiver.events()] == [person, client]
+    assert org.emulator.record("Product2", stock.product)["LastModifiedById"] == client
+    assert org.emulator.record("Product2", stock.product)["CreatedById"] == person
+    users = {row["Id"] for row in org.emulator.query("SELECT Id FROM User")}
+    assert users == {person, client}
+
+
+def test_events_of_one_record_at_one_moment_have_ids_of_their_own(
+    org: Client, stock: Catalogue, receiver: Receiver, target: str
+) -> None:
+    org.emulator.notify(target, SECRET)
+    for name in ("A", "B", "C"):
+        org.emulator.update("Product2", stock.product, {"Name": name})
+    org.emulator.flush()
+    ids = [event["id"] for event in receiver.events()]
+    assert len(set(ids)) == 3
+
+
+def test_stripes_mirror_is_told_with_stripes_id(receiver: Receiver, target: str) -> None:
+    with served(stripe_package=True) as org:
+        org.emulator.notify(target, SECRET)
+        product = org.emulator.create("stripeGC__Product__c", {"Name": "Widget", "stripeGC__Stripe_Id__c": "prod_1"})
+        price = org.emulator.create("stripeGC__Price__c", {"stripeGC__Stripe_Id__c": "price_1"})
+        org.emulator.update("stripeGC__Price__c", price, {"stripeGC__Livemode__c": True})
+        org.emulator.create("stripeGC__Stripe_Account__c", {"stripeGC__Stripe_Account_Id__c": "acct_1"})
+        org.emulator.flush()
+        found = [(event["type"], event["record_id"], event["data"]["stripe_id"]) for event in receiver.events()]
+        assert found == [
+            ("stripe_product.upserted", product, "prod_1"),
+            ("stripe_price.upserted", price, "price_1"),
+            ("stripe_price.upserted", price, "price_1"),
+        ]
+        assert receiver.events()[2]["data"]["changed_fields"] == ["stripeGC__Livemode__c"]
 
 
 def test_copies_and_redelivery_send_the_same_event(org: Client, stock: Catalogue, receiver: Receiver, target: str) -> None:

@@ -46,7 +46,7 @@ def test_a_token_is_issued_for_credentials_in_the_body_or_the_header(org: Client
     answer = org.log_in(**CLIENT)
     token = answer.json()
     assert (token["token_type"], token["instance_url"], "expires_in" in token) == ("Bearer", org.url, False)
-    assert token["id"].endswith(f"{org.emulator.org_id}/005Ah0000000001IAA")
+    assert token["id"].endswith(f"{org.emulator.org_id}/{org.emulator.integration_user_id}")
     basic = base64.b64encode(f"{CLIENT['client_id']}:{CLIENT['client_secret']}".encode()).decode()
     assert org.log_in().json()["error"] == "invalid_client_id"
     org.session.headers["Authorization"] = f"Basic {basic}"
@@ -211,7 +211,7 @@ def test_a_deleted_line_is_gone_for_query_all_too(org: Client, stock: Catalogue)
         ("GET", "/jobs/query", 501, "EMULATOR_NOT_MODELLED"),
         ("GET", "/tooling/query", 501, "EMULATOR_NOT_MODELLED"),
         ("POST", "/composite/graph", 501, "EMULATOR_NOT_MODELLED"),
-        ("POST", "/composite/batch", 501, "EMULATOR_NOT_MODELLED"),
+        ("GET", "/composite/sobjects/Order?ids=801", 501, "EMULATOR_NOT_MODELLED"),
         ("GET", "/sobjects/Order", 501, "EMULATOR_NOT_MODELLED"),
         ("GET", "/limits?_HttpMethod=PATCH", 501, "EMULATOR_NOT_MODELLED"),
         ("GET", "/sobjects/Order/deleted", 501, "EMULATOR_NOT_MODELLED"),

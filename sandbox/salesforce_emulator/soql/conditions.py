@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.salesforce_emulator.errors import SalesforceError
 from sandbox.salesforce_emulator.ids import to_18
+from sandbox.salesforce_emulator.org import Org
 from sandbox.salesforce_emulator.schema import IDS, NUMBERS, TEXTS, Field, SObject
 from sandbox.salesforce_emulator.soql.names import Column, Names
 from sandbox.salesforce_emulator.soql.syntax import (
@@ -60,15 +61,24 @@ class Conditions:
             case Not(inner):
                 denied = self.test(inner, semi_joins=False)
                 return lambda row: not denied(row)
-            case Membership(path, literals, negated):
-                tests = [self._comparison(Comparison(path, "=", literal)) for literal in literals]
-                return lambda row: any(test(row) for test in tests) != negated
+            case Membership():
+                return self._membership(condition)
             case SemiJoin():
                 return self._semi_join(condition, allowed=semi_joins)
             case Comparison():
                 return self._comparison(condition)
 
     # Comparisons
+
+    def _membership(self, membership: Membership) -> Test:
+        org, path = self._names.org, membership.path
+        comparisons = [Comparison(path, "=", literal) for literal in membership.literals]
+        if any(literal.value is Word.TODAY for literal in membership.literals):
+            tests = [self._comparison(comparison) for comparison in comparisons]
+            return lambda row: any(test(row) for test in tests) != membership.negated
+        column = self._filterable(path)
+        wanted = {self._comparable(column.field, comparison) for comparison in comparisons}
+        return lambda row: (comparable(column.field, column.read(org, row)) in wanted) != membership.negated
 
     def _comparison(self, comparison: Comparison) -> Test:
         org = self._names.org
@@ -200,6 +210,31 @@ class Conditions:
 
     def _refused(self, join: SemiJoin, message: str) -> SalesforceError:
         return self._names.error("MALFORMED_QUERY", join.path.position, message)
+
+
+def candidates(org: Org, sobject: SObject, condition: Condition | None) -> list[Row] | None:
+    """The live rows among which all are that fulfil a condition, oldest first; None where no index tells."""
+    match condition:
+        case Junction("AND", parts):
+            found = [rows for part in parts if (rows := candidates(org, sobject, part)) is not None]
+            return min(found, key=len, default=None)
+        case Comparison(Path((name,)), "=", literal):
+            literals: tuple[Literal, ...] = (literal,)
+        case Membership(Path((name,)), literals, False):
+            pass
+        case _:
+            return None
+    field = sobject.field(name)
+    texts = {literal.value for literal in literals if isinstance(literal.value, str) and literal.value}
+    if field is None or not (field.kind == "id" or field.indexed) or not {literal.value for literal in literals} <= texts:
+        return None
+    keys = {to_18(text) for text in texts} if field.kind in IDS else {text.casefold() for text in texts}
+    if field.kind == "id":
+        rows = [row for key in keys if (row := org.store.live(sobject.name, key)) is not None]
+    else:
+        rows = [row for key in keys if key is not None for row in org.store.where(sobject.name, field.name, key)]
+    # Ids of one object grow with the time of creation.
+    return sorted(rows, key=lambda row: str(row["Id"]))
 
 
 def comparable(field: Field, value: Value) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.salesforce_emulator.org import Org
 from sandbox.salesforce_emulator.schema import Field, SObject
-from sandbox.salesforce_emulator.soql.conditions import Conditions, Test, comparable
+from sandbox.salesforce_emulator.soql.conditions import Conditions, Test, candidates, comparable
 from sandbox.salesforce_emulator.soql.names import Column, Names
 from sandbox.salesforce_emulator.soql.parser import parse
 from sandbox.salesforce_emulator.soql.syntax import Ordering, Path, Query
@@ -54,7 +54,9 @@ def execute(org: Org, statement: str, *, version: str, include_deleted: bool) ->
     names = Names(org, statement)
     sobject = names.sobject(query.source, query.position)
     select = _prepared(names, sobject, query)
-    rows = (row for row in org.store.rows(sobject.name) if include_deleted or not row["IsDeleted"])
+    rows: Iterable[Row] | None = None if include_deleted else candidates(org, sobject, query.where)
+    if rows is None:
+        rows = (row for row in org.store.rows(sobject.name) if include_deleted or not row["IsDeleted"])
     found = _found(org, select, rows)
     return len(found) if query.counts else [_record(org, version, select.level, row) for row in found]
 
@@ -86,7 +88,7 @@ def _add_field(names: Names, top: _Level, path: Path) -> None:
     for lookup in column.parents:
         name = str(lookup.relationship)
         if name not in level.parents:
-            level.parents[name] = (lookup, _Level(names.org.schema[lookup.references]))
+            level.parents[name] = (lookup, _Level(names.org.seen[lookup.references]))
             level.keys.append(name)
         level = level.parents[name][1]
     if column.field.name in level.fields:

@@ -45,7 +45,7 @@ class Names:
 
     def sobject(self, name: str, position: int) -> SObject:
         """The object after FROM. INVALID_TYPE for an unknown one."""
-        if (sobject := self.org.schema.find(name)) is not None:
+        if (sobject := self.org.seen.find(name)) is not None:
             return sobject
         message = (
             f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to append the "
@@ -55,7 +55,7 @@ class Names:
 
     def child(self, sobject: SObject, relationship: str, position: int) -> tuple[SObject, Field]:
         """The child object and its lookup behind a sub-query's FROM. INVALID_TYPE for an unknown relationship."""
-        if (child := self.org.schema.child(sobject, relationship)) is not None:
+        if (child := self.org.seen.child(sobject, relationship)) is not None:
             return child
         message = (
             f"Didn't understand relationship '{relationship}' in FROM part of query call. If you are attempting to use a "
@@ -74,7 +74,8 @@ class Names:
         parents = []
         for relationship in relationships:
             lookup = sobject.parent(relationship)
-            if lookup is None:
+            parent = self.org.seen.find(lookup.references) if lookup is not None else None
+            if lookup is None or parent is None:
                 self._refuse_unmodelled(sobject, relationship)
                 message = (
                     f"Didn't understand relationship '{relationship}' in field path. If you are attempting to use a custom "
@@ -82,7 +83,7 @@ class Names:
                 )
                 raise self.error("INVALID_FIELD", path.position, message)
             parents.append(lookup)
-            sobject = self.org.schema[lookup.references]
+            sobject = parent
         return Column(tuple(parents), self._field(sobject, name, path.position))
 
     def _field(self, sobject: SObject, name: str, position: int) -> Field:
