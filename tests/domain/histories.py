@@ -10,10 +10,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from orderphase.domain.catalogue import PriceBookEntry, Product
 from orderphase.domain.lines import Order, OrderLine
 from orderphase.domain.policies import Policies
 
 PRICES = ["A", "B", "C"]
+UNIT_PRICES = [Decimal(10), Decimal("9.00"), Decimal(9), Decimal("33.333")]
+"""What a line that names no Stripe price may be sold at. The price books begin with the first."""
+
 SLOTS = 36
 """Half months in which lines start and end."""
 
@@ -66,7 +70,19 @@ def changes(*kinds: str) -> st.SearchStrategy[Change]:
     )
 
 
-KINDS = ("add", "reduce", "quantity", "end", "shorten", "discount", "order discount", "collection", "start")
+KINDS = (
+    "add",
+    "reduce",
+    "quantity",
+    "end",
+    "shorten",
+    "discount",
+    "order discount",
+    "collection",
+    "start",
+    "unit price",
+    "price book",
+)
 
 waits = st.builds(
     timedelta, days=st.sampled_from([0, 0, 1, 10, 31, 100, 400]), seconds=st.sampled_from([1, 3600, 43_200, 86_399])
@@ -80,12 +96,13 @@ def steps(*kinds: str, most: int = 4) -> st.SearchStrategy[list[Step]]:
 
 @st.composite
 def beginnings(draw: st.DrawFn) -> list[Order]:
-    """The original order: lines that start on one day and end on one day, or never."""
+    """The original order: lines that start on one day and end on one day, or never. Some name no Stripe price."""
     start = draw(st.integers(0, 6))
     end = draw(st.sampled_from([None, start + 2, start + 12, start + 24]))
     prices = draw(st.lists(st.sampled_from(PRICES), min_size=1, max_size=3, unique=True))
     lines = [_line(f"802-0-{name}", name, 1 + draw(st.integers(0, 2)), start, end) for name in prices]
-    return [_order(0, lines)]
+    at = [draw(st.sampled_from([None, None, *UNIT_PRICES])) for _ in lines]
+    return [_order(0, [line if sold is None else _from_book(line, sold) for line, sold in zip(lines, at, strict=True)])]
 
 
 policies = st.builds(
@@ -97,6 +114,10 @@ policies = st.builds(
     proration_behavior=st.sampled_from(["create_prorations", "none", "always_invoice"]),
     billing_mode=st.sampled_from(["flexible", "classic"]),
     time_zone=st.sampled_from(["UTC", "America/New_York"]),
+    custom_pricing=st.sampled_from(["create", "create", "standard", "error"]),
+    unit_prices=st.sampled_from(["per_interval", "per_interval", "per_interval", "per_term"]),
+    collection_method=st.sampled_from(["charge_automatically", "charge_automatically", "send_invoice"]),
+    days_until_due=st.just(14),
 )
 
 
@@ -115,9 +136,11 @@ def _add(contract: list[Order], change: Change) -> None:
         start = slot(0)
     price = PRICES[change.which % len(PRICES)]
     line = replace(_line(f"802-{number}", price, 1 + change.value, 0, None), start=start, end=end)
-    alike = [one for order in contract for one in order.lines if one.price_id == price]
+    alike = [one for order in contract for one in order.lines if _product(one) == price]
     if alike:
         line = replace(line, percent_off=alike[0].percent_off, amount_off=alike[0].amount_off)
+        if alike[0].entry:
+            line = replace(_from_book(line, UNIT_PRICES[change.slot % len(UNIT_PRICES)]), entry=alike[0].entry)
     contract.append(_order(number, [line]))
 
 
@@ -154,7 +177,7 @@ def _shorten(contract: list[Order], change: Change) -> None:
 
 def _discount(contract: list[Order], change: Change) -> None:
     price, off = PRICES[change.which % len(PRICES)], DISCOUNTS[change.value]
-    _each(contract, lambda line: replace(line, **off) if line.price_id == price else line)
+    _each(contract, lambda line: replace(line, **off) if _product(line) == price else line)
 
 
 def _order_discount(contract: list[Order], change: Change) -> None:
@@ -173,6 +196,23 @@ def _start(contract: list[Order], change: Change) -> None:
     contract[0] = replace(contract[0], lines=tuple(lines))
 
 
+def _unit_price(contract: list[Order], change: Change) -> None:
+    """One line is sold at another price, which it may be billed at already."""
+    lines = [line for order in contract for line in order.lines if line.entry]
+    name = lines[change.which % len(lines)].id if lines else None
+    _each(contract, lambda line: replace(line, unit_price=UNIT_PRICES[change.value]) if line.id == name else line)
+
+
+def _price_book(contract: list[Order], change: Change) -> None:
+    """A product has another standard price from now on."""
+    product, amount = PRICES[change.which % len(PRICES)], UNIT_PRICES[change.value]
+
+    def repriced(line: OrderLine) -> OrderLine:
+        return replace(line, entry=replace(line.entry, unit_price=amount)) if line.entry and _product(line) == product else line
+
+    _each(contract, repriced)
+
+
 _CHANGES = {
     "add": _add,
     "reduce": _reduce,
@@ -183,6 +223,8 @@ _CHANGES = {
     "order discount": _order_discount,
     "collection": _collection,
     "start": _start,
+    "unit price": _unit_price,
+    "price book": _price_book,
 }
 
 
@@ -202,6 +244,17 @@ def _end(contract: Sequence[Order]) -> datetime | None:
 
 def _line(name: str, price: str, quantity: int, start: int, end: int | None) -> OrderLine:
     return OrderLine(name, Decimal(quantity), slot(start), None if end is None else slot(end), price)
+
+
+def _from_book(line: OrderLine, sold: Decimal) -> OrderLine:
+    """The line as one that names no Stripe price."""
+    assert line.price_id
+    book = PriceBookEntry(f"01u-{line.price_id}", Product(line.price_id, line.price_id), unit_price=UNIT_PRICES[0])
+    return replace(line, price_id=None, entry=replace(book, interval_unit="month"), unit_price=sold)
+
+
+def _product(line: OrderLine) -> str | None:
+    return line.entry.product.id if line.entry else line.price_id
 
 
 def _order(number: int, lines: Sequence[OrderLine]) -> Order:

@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
 
-from orderphase.domain.backdating import SoldPrice
+from orderphase.domain.backdating import SoldPrice, sold_prices
 from orderphase.domain.catalogue import BillingInterval, Unit
 from orderphase.domain.consolidation import consolidate
-from orderphase.domain.lines import Discount, Order, OrderLine
+from orderphase.domain.lines import BilledAt, Discount, Order, OrderLine
 from orderphase.domain.phases import Phase
 from orderphase.domain.planning import RUNWAY, Plan, Situation, plan
 from orderphase.domain.policies import Policies
+from orderphase.domain.pricing import priced
 from orderphase.domain.schedules import HeldSchedule
+from orderphase.stripe.account import lookup_key, price_params
 from orderphase.stripe.schedules import EXPANDED, read_schedule
 from sandbox.clock import Clock
 from sandbox.serving import Request
@@ -26,6 +29,7 @@ KEY, ACCOUNT = "sk_test_desk", "acct_desk"
 METADATA = {"salesforce_org_id": "00D", "salesforce_contract_id": "800"}
 INTERVALS: dict[str, Unit] = {"A": "month", "B": "month", "C": "month", "Y": "year"}
 CENTS = 1000
+DEFAULTS = Policies()
 
 Json = dict[str, Any]
 
@@ -60,8 +64,11 @@ class Desk:
         self.settled: tuple[Phase, ...] | None = None
         self.applied = False
         self.requests: list[Json] = []
+        # What the ledger has of each line that names no price.
+        self.billed_at: dict[str, BilledAt] = {}
         self.customer: str = self.call("POST", "customers", name="Acme")["id"]
         self.product: str = self.call("POST", "products", name="Product")["id"]
+        self._sold: dict[str, Decimal | None] = {}
         self.prices: dict[str, str] = {}
         for name, interval in INTERVALS.items():
             price = {"product": self.product, "currency": "usd", "unit_amount": CENTS, "recurring": {"interval": interval}}
@@ -115,11 +122,45 @@ class Desk:
     # The run
 
     def sold(self, *orders: Order) -> list[Order]:
-        """The orders with Stripe's prices instead of the names A, B, C and Y, or price_A and so on."""
-        return [replace(one, lines=tuple([replace(line, price_id=self._price(line)) for line in one.lines])) for one in orders]
+        """The orders with Stripe's prices instead of the names A, B, C and Y, or price_A and so on.
+
+        A line that names none gets one as the policies say: the one that it is billed at, else one that is found or made.
+        """
+        named = [replace(one, lines=tuple([replace(line, price_id=self._price(line)) for line in one.lines])) for one in orders]
+        billed, self._sold = self.billed_at, {line.id: line.unit_price for order in orders for line in order.lines}
+        if not self.remembers:
+            held = self.held()
+            billed = {line: BilledAt(price) for line, price in held.line_prices.items()} if held else {}
+        known = priced(named, self.policies, "USD", billed)
+        return [replace(one, lines=tuple([self._made(line) for line in one.lines])) for one in known]
 
     def _price(self, line: OrderLine) -> str | None:
         return self.prices[line.price_id.removeprefix("price_")] if line.price_id else None
+
+    def _made(self, line: OrderLine) -> OrderLine:
+        """The line with the price of its entry, which is found by its lookup key and its content, as a flow finds it."""
+        entry = line.entry
+        if entry is None or line.billed_at or [*entry.faults("USD")]:
+            return line
+        params = price_params(entry, self.product, currency="USD", org_id="00D")
+        asked = {"lookup_keys": [lookup_key(entry, org_id="00D")], "active": True}
+        found = self.call("GET", "prices", **asked)["data"]
+        alike = [one["id"] for one in found if Decimal(one["unit_amount_decimal"]) == params["unit_amount_decimal"]]
+        price_id = alike[0] if alike else self.call("POST", "prices", **params)["id"]
+        return replace(line, entry=replace(entry, price_id=price_id))
+
+    def _note(self, orders: Sequence[Order]) -> None:
+        lines = [line for order in orders for line in order.lines if line.entry and line.price and not line.price_id]
+        if self.remembers:
+            self.billed_at = {line.id: self._noted(line) for line in lines}
+
+    def _noted(self, line: OrderLine) -> BilledAt:
+        sold = self._sold[line.id]
+        if line.billed_at:
+            return replace(line.billed_at, sold=sold)
+        assert line.entry
+        assert line.price
+        return BilledAt(line.price, sold, line.entry.unit_price, line.interval)
 
     def plan(self, orders: Sequence[Order], **more: Any) -> Plan:
         """Plan for orders as `sold` answers them; `more` are other fields of the situation."""
@@ -130,7 +171,8 @@ class Desk:
             "schedule": self.held(),
             "settled": self.settled if self.remembers else None,
             "applied": self.applied and self.remembers,
-            "prices": {price: SoldPrice(Decimal(10), BillingInterval(INTERVALS[name])) for name, price in self.prices.items()},
+            "prices": sold_prices(orders, self.billed_at.values())
+            | {price: SoldPrice(Decimal(10), BillingInterval(INTERVALS[name])) for name, price in self.prices.items()},
             **more,
         }
         return plan(consolidate(orders, self.policies), Situation(**situation))
@@ -148,6 +190,7 @@ class Desk:
         assert planned.action == "nothing", planned
         assert not planned.refused, planned.findings
         self.settled, self.applied = planned.wanted, True
+        self._note(orders)
         return first
 
     def carry_out(self, planned: Plan) -> None:
@@ -158,6 +201,7 @@ class Desk:
             parameters.check("coupons.create", params)
             self.call("POST", "coupons", **params)
         products: dict[str, str] = dict.fromkeys(self.prices.values(), self.product)
+        products |= {item.price: self.product for item in planned.caught_up}
         params = planned.params(customer=self.customer, coupons=coupons, metadata=METADATA, products=products)
         verb = planned.action
         parameters.check(f"subscription_schedules.{verb}", params)
@@ -219,16 +263,22 @@ class Desk:
         return tuple(worth)
 
 
-def wanted_terms(phases: Sequence[Phase], now: datetime) -> list[Term]:
-    """What wanted phases bill from now on; where no order says how it is collected, Stripe charges."""
+def cents(desk: Desk, price_id: str) -> Fraction:
+    """What Stripe bills for one unit of a price, in minor units."""
+    return Fraction(desk.one("price", price_id)["unit_amount_decimal"])
+
+
+def wanted_terms(phases: Sequence[Phase], now: datetime, policies: Policies = DEFAULTS) -> list[Term]:
+    """What wanted phases bill from now on; where no order says how it is collected, the policies do."""
     terms = []
     for phase in phases:
         if phase.end is not None and phase.end <= now:
             continue
         settings = phase.settings
-        method = settings.collection_method or "charge_automatically"
+        method = settings.collection_method or policies.collection_method
         items = {item.price: (item.quantity, _off(item.discount)) for item in phase.items}
-        collection = method, settings.days_until_due if method == "send_invoice" else None
+        days = policies.days_until_due if settings.days_until_due is None else settings.days_until_due
+        collection = method, days if method == "send_invoice" else None
         terms.append(Term(phase.start, phase.end, items, _off(settings.discount), collection))
     return terms
 

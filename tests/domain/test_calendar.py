@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderphase.domain.calendar import day, days_between, end_instant, instant, iso, period
+from orderphase.domain.calendar import (
+    day,
+    days_between,
+    end_instant,
+    instant,
+    iso,
+    months_between,
+    period,
+    whole_days_between,
+)
 from tests.domain.builders import moment
 from tests.domain.strategies import thorough
 
@@ -121,3 +131,84 @@ def test_a_period_for_people() -> None:
 )
 def test_days_between_are_midnights_of_the_zone(start: str, end: str, count: int) -> None:
     assert days_between(moment(start), moment(end), ZoneInfo("America/New_York")) == count
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "months"),
+    [
+        ("2025-01-01", "2025-01-01", 0),
+        ("2025-01-01", "2025-02-01", 1),
+        ("2025-01-01", "2026-07-01", 18),
+        ("2025-01-15", "2025-02-14", None),
+        ("2025-01-15", "2025-02-16", None),
+        # A month that is too short ends with its last day, and only then.
+        ("2025-01-31", "2025-02-28", 1),
+        ("2025-01-31", "2025-03-31", 2),
+        ("2025-01-31", "2025-04-30", 3),
+        ("2025-01-30", "2025-02-28", 1),
+        ("2025-01-31", "2025-03-01", None),
+        ("2025-02-28", "2025-03-31", None),
+        # Leap years.
+        ("2028-01-31", "2028-02-29", 1),
+        ("2028-01-31", "2028-02-28", None),
+        ("2028-02-29", "2029-02-28", 12),
+        ("2028-02-29", "2032-02-29", 48),
+        ("2028-02-29", "2029-03-01", None),
+        # The same time of day.
+        ("2025-01-15T09:30:00", "2025-03-15T09:30:00", 2),
+        ("2025-01-15T09:30:00", "2025-03-15", None),
+    ],
+)
+def test_months_between(start: str, end: str, months: int | None) -> None:
+    assert months_between(moment(start), moment(end), ZoneInfo("UTC")) == months
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "end", "months"),
+    [
+        ("America/New_York", "2027-02-14", "2027-03-14", 1),
+        ("America/New_York", "2027-03-14", "2027-11-14", 8),
+        ("Asia/Kolkata", "2025-01-31", "2025-02-28", 1),
+        # The clock skips midnight of one of the two days.
+        ("Africa/Cairo", "2023-01-28", "2023-04-28", 3),
+        ("Africa/Cairo", "2023-04-28", "2024-04-28", 12),
+        ("America/Sao_Paulo", "2018-05-04", "2018-11-04", 6),
+        ("Asia/Beirut", "2022-03-27", "2022-04-27", 1),
+        ("America/Havana", "2024-11-03", "2024-12-03", 1),
+    ],
+)
+def test_months_between_two_days_of_a_zone(zone: str, start: str, end: str, months: int) -> None:
+    where = ZoneInfo(zone)
+    first, last = (instant(date.fromisoformat(text), where) for text in (start, end))
+    assert months_between(first, last, where) == months
+    assert whole_days_between(first, last, where) == (date.fromisoformat(end) - date.fromisoformat(start)).days
+    assert months_between(first, last + timedelta(seconds=1), where) is None
+
+
+@thorough
+@given(
+    days,
+    st.integers(0, 60),
+    zones.filter(lambda zone: zone.key not in ("Pacific/Apia", "Pacific/Fakaofo", "Pacific/Kwajalein")),
+)
+def test_months_between_are_counted_as_they_are_added(start: date, count: int, zone: ZoneInfo) -> None:
+    number = start.month - 1 + count
+    year, month = start.year + number // 12, number % 12 + 1
+    end = date(year, month, min(start.day, monthrange(year, month)[1]))
+    assert months_between(instant(start, zone), instant(end, zone), zone) == count
+    if end.day != monthrange(year, month)[1]:
+        assert months_between(instant(start, zone), instant(end + timedelta(days=1), zone), zone) is None
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "count"),
+    [
+        ("2025-01-01", "2025-01-08", 7),
+        ("2025-01-01T12:00:00", "2025-01-08T12:00:00", 7),
+        ("2025-01-01T12:00:00", "2025-01-08", None),
+        ("2025-01-01", "2025-01-01T23:59:59", None),
+        ("2025-01-01", "2025-01-01", 0),
+    ],
+)
+def test_whole_days_between(start: str, end: str, count: int | None) -> None:
+    assert whole_days_between(moment(start), moment(end), ZoneInfo("UTC")) == count

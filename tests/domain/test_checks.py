@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orderphase.domain.findings import REMEDIES
-from orderphase.domain.lines import Order
+from orderphase.domain.lines import BilledAt, Order
 from tests.domain.builders import codes, consolidated, entry, facts, line, only, order
 
 YEAR = ("2025-01-01", "2026-01-01")
@@ -114,23 +115,20 @@ LINES: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
             "(from 2025-01-01 to 2026-01-01) needs it."
         ),
     ),
-    "a unit price that is too fine": (
+    "a unit price that is too large": (
         "invalid_unit_price",
-        {"price": None, "entry": entry(price="0.000000000000001")},
-        {"price": None, "entry": entry(price="0.00000000000001")},
+        {"price": None, "entry": entry(price="10000000000")},
+        {"price": None, "entry": entry(price="9999999999.99")},
         (
-            "The standard price book entry 01u of Product 01u has a price that cannot be billed: 0.000000000000001 USD has "
-            "more decimals than Stripe can bill, and line a of order 00000101 (from 2025-01-01 to 2026-01-01) needs it."
+            "The standard price book entry 01u of Product 01u has a price that cannot be billed: 10000000000 USD is "
+            "more than Stripe takes for one unit, and line a of order 00000101 (from 2025-01-01 to 2026-01-01) needs it."
         ),
     ),
-    "a price of its own": (
-        "custom_price",
-        {"price": None, "entry": entry(price="10"), "unit_price": "9.5"},
-        {"price": None, "entry": entry(price="10"), "unit_price": "10.00"},
-        (
-            "Line a of order 00000101 (from 2025-01-01 to 2026-01-01) sells at 9.5, but the standard price is 10, "
-            "and no other is named."
-        ),
+    "a price of its own below zero": (
+        "invalid_unit_price",
+        {"price": None, "entry": entry(price="-1", custom=True)},
+        {"price": None, "entry": entry(price="0.000000000000001", custom=True)},
+        "The price of Product 01u has the price -1, and line a of order 00000101 (from 2025-01-01 to 2026-01-01) needs it.",
     ),
 }
 
@@ -152,8 +150,145 @@ def test_the_nearest_sound_line(what: str) -> None:
     assert len(result.phases) == 1
 
 
-def test_a_custom_price_is_none_where_the_line_names_a_stripe_price() -> None:
-    assert not consolidated(order("1", line("a", *YEAR, entry=entry(price="10"), unit_price="9"))).findings
+class TestCustomPrices:
+    """A line that was sold at another amount than the standard price's."""
+
+    BOOK = entry(price="10", price_id="price_10")
+
+    def sold(self, unit_price: str | None, **more: Any) -> Any:
+        at = {} if unit_price is None else {"unit_price": unit_price}
+        return order("1", line("a", *YEAR, **({"price": None, "entry": self.BOOK} | at | more)))
+
+    def test_it_may_be_refused(self) -> None:
+        told = only(consolidated(self.sold("9.5"), custom_pricing="error"), "custom_price")
+        assert told.severity == "error"
+        assert facts(told) == (("a",), ("801-1",), "2025-01-01", "2026-01-01")
+        assert told.message == (
+            "Line a of order 1 (from 2025-01-01 to 2026-01-01) sells at 9.5, but the standard price is 10, "
+            "and no other is named."
+        )
+
+    def test_it_may_be_billed_at_the_standard_price(self) -> None:
+        result = consolidated(self.sold("9.5"), custom_pricing="standard")
+        told = only(result, "custom_price")
+        assert told.severity == "warning"
+        assert told.message == (
+            "Line a of order 1 (from 2025-01-01 to 2026-01-01) sells at 9.5, but the standard price is 10, "
+            "at which it is billed."
+        )
+        assert [item.price for phase in result.phases for item in phase.items] == ["price_10"]
+
+    @pytest.mark.parametrize("policy", ["error", "standard"])
+    @pytest.mark.parametrize(
+        ("unit_price", "more"),
+        [
+            ("10.00", {}),
+            (None, {}),
+            # Stripe cannot tell them apart.
+            ("10.000000000000001", {}),
+            ("9", {"price": "price_9"}),
+            ("9", {"billed_at": BilledAt("price_9")}),
+            ("9", {"entry": entry(price=None, price_id="price_metered")}),
+        ],
+    )
+    def test_it_is_none(self, policy: str, unit_price: str | None, more: dict[str, Any]) -> None:
+        assert not consolidated(self.sold(unit_price, **more), custom_pricing=policy).findings
+
+
+class TestRoundedPrices:
+    KWD = entry(price="1.234")
+
+    @pytest.mark.parametrize("price_id", [None, "price_1230"])
+    def test_it_is_told_what_is_billed(self, price_id: str | None) -> None:
+        """Also by the run that has made the price meanwhile."""
+        sold = line("a", *YEAR, price=None, entry=replace(self.KWD, price_id=price_id))
+        result = consolidated(order("1", sold, currency="KWD"))
+        told = only(result, "price_rounded")
+        assert told.severity == "warning"
+        assert facts(told) == (("a",), ("801-1",), "2025-01-01", "2026-01-01")
+        assert told.message == (
+            "The price of line a of order 1 (from 2025-01-01 to 2026-01-01) is finer than Stripe takes: "
+            "1.234 KWD is billed as 1.23 KWD."
+        )
+
+    @pytest.mark.parametrize(
+        ("currency", "price", "at", "code"),
+        [
+            ("KWD", "1.234", "1.234", ["price_rounded"]),
+            ("ISK", "10", "10.4", []),
+            ("ISK", "10", "11", ["custom_price"]),
+            ("ISK", "9999999999", None, []),
+            ("ISK", "10000000000", None, ["invalid_unit_price"]),
+        ],
+    )
+    def test_the_price_book_may_state_the_currency(self, currency: str, price: str, at: str | None, code: list[str]) -> None:
+        sold = line("a", *YEAR, price=None, entry=entry(price=price, currency=currency), **({"unit_price": at} if at else {}))
+        assert codes(consolidated(order("1", sold, currency=None), custom_pricing="error")) == code
+
+    @pytest.mark.parametrize(
+        ("currency", "more"),
+        [
+            ("USD", {}),
+            (None, {}),
+            ("KWD", {"price": "price_A"}),
+            ("KWD", {"billed_at": BilledAt("price_A")}),
+            ("KWD", {"entry": entry(price="1.230")}),
+            ("KWD", {"entry": entry(price="0")}),
+        ],
+    )
+    def test_nothing_is_rounded(self, currency: str | None, more: dict[str, Any]) -> None:
+        sold = line("a", *YEAR, **({"price": None, "entry": self.KWD} | more))
+        assert not consolidated(order("1", sold, currency=currency)).findings
+
+    def test_what_is_too_large_is_a_fault_alone(self) -> None:
+        sold = line("a", *YEAR, price=None, entry=entry(price="99999999999999.999"))
+        result = consolidated(order("1", sold, currency="KWD"))
+        assert [one.code for one in result.findings if one.severity == "error"] == ["invalid_unit_price"]
+
+
+class TestTerms:
+    """Under `unit_prices: per_term`, a term is to last whole months, or days."""
+
+    def told(self, start: str, end: str | None, unit: Any = "month", **more: Any) -> list[str]:
+        sold = line("a", start, end, **({"price": None, "entry": entry(unit=unit), "unit_price": "10"} | more))
+        return codes(consolidated(order("1", sold), unit_prices="per_term"))
+
+    def test_a_part_of_a_month(self) -> None:
+        sold = line("a", "2025-01-01", "2025-12-31", price=None, entry=entry(price="10"), unit_price="120")
+        for pricing in ("create", "error", "standard"):
+            told = only(consolidated(order("1", sold), unit_prices="per_term", custom_pricing=pricing), "term_not_whole")
+            assert told.severity == "error"
+            assert facts(told) == (("a",), ("801-1",), "2025-01-01", "2025-12-31")
+            assert told.message == (
+                "Line a of order 1 (from 2025-01-01 to 2025-12-31) does not last whole months, so its price for the whole "
+                "term cannot be divided."
+            )
+
+    def test_a_part_of_a_day(self) -> None:
+        assert self.told("2025-01-01", "2025-01-08T12:00:00", "week") == ["term_not_whole"]
+        assert self.told("2025-01-01T12:00:00", "2025-01-08T12:00:00", "week") == []
+
+    @pytest.mark.parametrize(
+        ("end", "more"),
+        [
+            (None, {}),
+            ("2025-03-01", {}),
+            ("2025-02-15", {"price": "price_A"}),
+            ("2025-02-15", {"billed_at": BilledAt("price_A")}),
+            ("2025-02-15", {"unit_price": "0", "entry": entry(unit=None, price="0", price_id="price_A")}),
+        ],
+        ids=["open", "whole", "a price of its own", "billed already", "no interval"],
+    )
+    def test_there_is_nothing_to_divide(self, end: str | None, more: dict[str, Any]) -> None:
+        assert self.told("2025-01-01", end, **more) == []
+
+    def test_a_line_without_a_unit_price_is_billed_at_the_standard_price(self) -> None:
+        sold = line("a", "2025-01-01", "2025-02-15", price=None, entry=entry())
+        assert codes(consolidated(order("1", sold), unit_prices="per_term")) == []
+
+    def test_under_the_default_no_term_counts(self) -> None:
+        sold = line("a", "2025-01-01", "2025-02-15", price=None, entry=entry(), unit_price="10")
+        assert codes(consolidated(order("1", sold))) == []
 
 
 def test_negative_lines_are_differences_under_sum() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,9 @@ from orderphase.domain.money import (
     minor_units,
     plain,
     price_text,
+    rounded_price,
+    smallest_step,
+    unit_amount,
     whole_minor_units,
 )
 from tests.domain.strategies import thorough
@@ -34,7 +38,7 @@ amounts = st.decimals(min_value=0, max_value=10**12, places=6, allow_nan=False, 
 )
 def test_the_currency_table(currency: str, places: int) -> None:
     assert exponent(currency) == exponent(currency.lower()) == places
-    assert minor_units(Decimal(7), currency) == whole_minor_units(Decimal(7), currency) == 7 * 10**places
+    assert unit_amount(Decimal(7), currency) == whole_minor_units(Decimal(7), currency) == 7 * 10**places
 
 
 @pytest.mark.parametrize(
@@ -69,16 +73,103 @@ def test_an_amount_finer_than_the_smallest_unit(amount: str, currency: str) -> N
         whole_minor_units(Decimal(amount), currency)
 
 
-def test_a_unit_amount_has_twelve_decimals_at_most() -> None:
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        # Twelve decimals of a minor unit are exact, what is finer is rounded.
+        ("14.28571428571428", "USD", "1428.571428571428"),
+        ("0.00000000000001", "usd", "0.000000000001"),
+        ("0.000000000000004", "USD", "0"),
+        ("0.000000000000005", "USD", "0.000000000001"),
+        ("-0.000000000000005", "USD", "-0.000000000001"),
+        ("0.123456789012", "JPY", "0.123456789012"),
+        ("0.1234567890124", "JPY", "0.123456789012"),
+        ("0.1234567890125", "JPY", "0.123456789013"),
+        ("0.1200000000000000000", "JPY", "0.12"),
+        ("10000.5", "JPY", "10000.5"),
+        # Whole units, sent with two decimals.
+        ("5.49", "ISK", "500"),
+        ("5.5", "ISK", "600"),
+        ("5.5", "UGX", "600"),
+        ("-5.5", "UGX", "-600"),
+        # Three decimals, of which the last is 0.
+        ("1.234", "KWD", "1230"),
+        ("1.235", "KWD", "1240"),
+        ("1.2", "BHD", "1200"),
+        ("0.004", "KWD", "0"),
+        # Twelve digits are the most.
+        ("9999999999.99", "USD", "999999999999"),
+        ("999999999999", "JPY", "999999999999"),
+        ("999999999.99", "KWD", "999999999990"),
+        ("9999999999", "ISK", "999999999900"),
+    ],
+)
+def test_a_unit_amount(amount: str, currency: str, minor: str) -> None:
     assert UNIT_AMOUNT_DECIMALS == 12
-    assert minor_units(Decimal("14.28571428571428"), "USD") == Decimal("1428.571428571428")
-    assert minor_units(Decimal("0.00000000000001"), "usd") == Decimal("0.000000000001")
-    assert minor_units(Decimal("0.123456789012"), "JPY") == Decimal("0.123456789012")
-    assert minor_units(Decimal("0.123456789012345"), "KWD") == Decimal("123.456789012345")
-    assert minor_units(Decimal("0.1200000000000000000"), "JPY") == Decimal("0.12")
-    for amount, currency in (("0.000000000000001", "USD"), ("0.1234567890123", "JPY"), ("0.0000000000000001", "KWD")):
-        with pytest.raises(ValueError, match=f"^{amount} {currency} has more decimals than Stripe can bill$"):
-            minor_units(Decimal(amount), currency)
+    assert unit_amount(Decimal(amount), currency) == Decimal(minor)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"),
+    [
+        ("10000000000", "USD"),
+        ("-10000000000", "USD"),
+        ("9999999999.991", "USD"),
+        ("1000000000000", "JPY"),
+        ("999999999.995", "KWD"),
+        ("9999999999.5", "ISK"),
+        ("999999999999999.1234567890123", "USD"),
+    ],
+)
+def test_a_unit_amount_that_is_too_large(amount: str, currency: str) -> None:
+    with pytest.raises(ValueError, match=f"^{amount} {currency} is more than Stripe takes for one unit$"):
+        unit_amount(Decimal(amount), currency.lower())
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "rounded"),
+    [
+        ("1.234", "KWD", "1.23"),
+        ("1.230", "KWD", None),
+        ("5.5", "ISK", "6"),
+        ("5.00", "UGX", None),
+        ("0.004", "KWD", "0"),
+        # Fractions of a cent or a yen are billed as they are.
+        ("0.0075", "USD", None),
+        ("0.5", "JPY", None),
+        ("0.0000000000000001", "USD", None),
+        ("99999999999999", "ISK", None),
+    ],
+)
+def test_a_price_that_is_rounded(amount: str, currency: str, rounded: str | None) -> None:
+    assert rounded_price(Decimal(amount), currency) == (None if rounded is None else Decimal(rounded))
+
+
+# What is at the border: 28 digits, 15 of them before the point, of either sign.
+prices = st.tuples(st.integers(-(10**28) + 1, 10**28 - 1), st.integers(13, 28)).map(
+    lambda pair: Decimal(pair[0]).scaleb(-pair[1])
+)
+
+
+@thorough
+@given(prices, st.sampled_from([*ZERO, *TWO, *THREE]))
+def test_a_price_is_rounded_once_to_the_nearest_step(price: Decimal, currency: str) -> None:
+    step = Fraction(smallest_step(currency)) if smallest_step(currency) > 1 else Fraction(1, 10**12)
+    minor = minor_units(price, currency)
+    exact = Fraction(price) * 10 ** exponent(currency)
+    assert Fraction(minor) % step == 0 or minor == exact
+    assert abs(Fraction(minor) - exact) <= step / 2
+    assert minor == 0 or (minor > 0) == (price > 0)
+    assert minor_units(-price, currency) == -minor
+    assert minor_units(minor.scaleb(-exponent(currency)), currency) == minor
+    assert (rounded_price(price, currency) is None) == (step < 1 or minor == exact)
+
+
+@thorough
+@given(prices, prices, st.sampled_from(["USD", "JPY", "KWD", "ISK"]))
+def test_rounding_keeps_the_order_of_prices(one: Decimal, other: Decimal, currency: str) -> None:
+    low, high = sorted([one, other])
+    assert minor_units(low, currency) <= minor_units(high, currency)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +217,9 @@ def test_price_text(amount: str, currency: str | None, text: str) -> None:
 
 @thorough
 @given(amounts, st.sampled_from([*ZERO, *TWO, *THREE]))
-def test_nothing_is_rounded(amount: Decimal, currency: str) -> None:
-    assert minor_units(amount, currency) / 10 ** exponent(currency) == amount
+def test_what_salesforce_keeps_is_not_rounded(amount: Decimal, currency: str) -> None:
+    if smallest_step(currency) == 1:
+        assert minor_units(amount, currency) / 10 ** exponent(currency) == amount
     assert Decimal(plain(amount)) == amount
     assert Decimal(price_text(amount, currency)) == amount
     assert decimals(amount) == next(places for places in range(7) if amount * 10**places % 1 == 0)

@@ -12,7 +12,7 @@ import pytest
 from orderphase.domain.backdating import MAX_ONE_TIME_ITEMS, CatchUp, Missed, SoldPrice, catch_up, missed, sold_prices
 from orderphase.domain.catalogue import BillingInterval, Unit
 from orderphase.domain.findings import Finding
-from orderphase.domain.lines import Order
+from orderphase.domain.lines import BilledAt, Order
 from orderphase.domain.phases import Phase
 from orderphase.domain.planning import Plan
 from orderphase.domain.policies import Policies
@@ -124,11 +124,17 @@ class TestCatchUp:
             ("2025-01-01", "2025-07-01", monthly("30", "month", 3), 6000),
             ("2025-01-01", "2025-01-15", monthly("7", "week"), 1400),
             ("2025-01-01", "2025-01-15", monthly("1", "day"), 1400),
-            # a part of one, by the second: 14.5 of 31 days; 14.5 of 28; half a year less some
+            # a part of one, by the second: 14.5 of 31 days; 14.5 of 28
             ("2025-01-01", "2025-01-15T12:00:00", monthly(), 468),
             ("2025-02-01", "2025-02-15T12:00:00", monthly(), 518),
             ("2025-01-01", "2025-01-01T00:00:01", monthly("2678400"), 100),
-            ("2025-01-01", "2025-07-01", monthly("365", "year"), 18100),
+            # of a longer one, its whole months, and a part of one by the second: six; six and 15.5 of 31 days; days of a week
+            ("2025-01-01", "2025-07-01", monthly("365", "year"), 18250),
+            ("2025-01-01", "2025-07-16T12:00:00", monthly("120", "year"), 6500),
+            ("2025-01-01", "2025-02-01", monthly("30", "month", 3), 1000),
+            ("2025-01-01", "2025-01-04T12:00:00", monthly("7", "week"), 350),
+            # exactly half a cent, of a number of months that has no end as a decimal fraction
+            ("2025-01-01", "2025-08-01", monthly("4.50", "year"), 263),
             # month ends: the anchor is the 31st, so the second cycle goes from 28 February to 31 March
             ("2025-01-31", "2025-02-28", monthly(), 1000),
             ("2025-01-31", "2025-03-31", monthly(), 2000),
@@ -154,6 +160,12 @@ class TestCatchUp:
         (item,) = self.items(wanted, None, "2025-01-15T12:00:00", {"price_A": monthly(amount)}, currency=currency)
         assert item.amount == minor
 
+    def test_what_is_caught_up_is_what_stripe_would_have_billed(self) -> None:
+        """Ten units at a price that is rounded, not a rounded sum."""
+        wanted = order("1", line("a", *YEAR, 10), currency="KWD")
+        (item,) = self.items(wanted, None, "2025-02-01", {"price_A": monthly("1.234")}, currency="KWD")
+        assert item.amount == 12300
+
     def test_days_are_those_of_the_billing_zone(self) -> None:
         """March has an hour less in New York."""
         zone = ZoneInfo("America/New_York")
@@ -174,6 +186,11 @@ class TestCatchUp:
         assert self.items(wanted, settled, "2025-03-01") == [
             CatchUp("price_A", -4000, moment("2025-01-01"), moment("2025-03-01"))
         ]
+
+    def test_half_a_cent_of_credit_is_a_cent_as_well(self) -> None:
+        settled, wanted = order("1", line("a", *YEAR, 2)), order("1", line("a", *YEAR, 1))
+        (item,) = self.items(wanted, settled, "2025-08-01", {"price_A": monthly("4.50", "year")})
+        assert item.amount == -263
 
     def test_another_price_is_a_credit_and_a_charge(self) -> None:
         prices = {"price_A": monthly(), "price_B": monthly("25")}
@@ -238,7 +255,7 @@ class TestCatchUp:
 
 
 class TestSoldPrices:
-    def test_what_a_line_was_sold_for_precedes_the_price_book(self) -> None:
+    def test_it_is_what_the_price_is_made_of_and_of_a_line_that_is_billed_what_it_was_sold_for(self) -> None:
         book = entry("01uA", price="12", price_id="price_A")
         lines = (
             line("a", *YEAR, price=None, entry=book, unit_price="10"),
@@ -246,8 +263,27 @@ class TestSoldPrices:
             line("c", *YEAR, price="price_C", unit_price="9"),
             line("d", *YEAR, price=None, entry=entry("01uD", unit=None)),
             line("e", *YEAR, price=None),
+            line("f", *YEAR, price=None, entry=replace(book, id="01uF", price_id=None)),
+            line("g", *YEAR, price=None, entry=book, unit_price="10", billed_at=BilledAt("price_G")),
+            line("h", *YEAR, price=None, entry=book, billed_at=BilledAt("price_H")),
         )
-        assert sold_prices([order("1", *lines)]) == {"price_A": monthly("10"), "price_B": monthly("12")}
+        assert sold_prices([order("1", *lines)]) == {
+            "price_A": monthly("12"),
+            "price_B": monthly("12"),
+            "01uF": monthly("12"),
+            "price_G": monthly("10"),
+            "price_H": monthly("12"),
+        }
+
+    def test_what_was_noted_precedes_it_and_is_known_of_what_no_line_is_billed_at_any_more(self) -> None:
+        book = entry("01uA", price="12", price_id="price_A")
+        orders = [order("1", line("a", *YEAR, price=None, entry=book))]
+        noted = [
+            BilledAt("price_A", Decimal(9), Decimal(10), BillingInterval("year")),
+            BilledAt("price_Z", None, Decimal(8), BillingInterval("month")),
+            BilledAt("price_Y", Decimal(9)),
+        ]
+        assert sold_prices(orders, noted) == {"price_A": monthly("10", "year"), "price_Z": monthly("8")}
 
 
 ONE = order("1", line("a", *YEAR))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 from orderphase.domain.cancellation import CancellationRequest, cancellation_findings, end_of
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.lines import Order
+from orderphase.domain.planning import Plan
 from orderphase.domain.policies import Policies
 from tests.domain.builders import line, order
 from tests.domain.histories import Change, Step, beginnings, changed, changes, policies, slot, steps
 from tests.domain.strategies import thorough
-from tests.domain.stripe_desk import ACCOUNT, CENTS, Desk, Term, bills_what_is_wanted, content_at, wanted_terms
+from tests.domain.stripe_desk import ACCOUNT, Desk, Term, bills_what_is_wanted, cents, content_at, wanted_terms
 
 days = st.integers(-40, 120)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -36,12 +38,14 @@ def test_after_each_run_stripe_bills_what_was_sold(
 ) -> None:
     """Beside that, the run itself sees to it that a second plan has nothing to do, and that a refused one sends nothing."""
     desk = opened(choices, after, remembers=remembers)
+    kinds = {change.kind for step in history for change in step.changes}
     for step in [Step(timedelta(), ()), *history]:
         desk.clock.advance(step.wait)
         orders = changed(orders, step.changes)
+        sold = desk.sold(*orders)
         before = desk.schedule_id and (desk.schedule, desk.subscription)
         discounts = desk.running_discounts()
-        planned = desk.run(desk.sold(*orders))
+        planned = desk.run(sold)
         event(f"{planned.action}{' attach' if planned.attach else ''}{' refused' if planned.refused else ''}")
         for one in planned.findings:
             event(f"{one.severity}: {one.code}")
@@ -50,12 +54,29 @@ def test_after_each_run_stripe_bills_what_was_sold(
             assert before == (desk.schedule_id and (desk.schedule, desk.subscription))
         elif desk.schedule_id:
             bills_what_is_wanted(desk, planned.wanted)
+            if remembers and choices.custom_pricing != "standard" and choices.unit_prices == "per_interval":
+                bills_at_what_was_sold(desk, planned, orders)
+            if remembers or ("unit price" not in kinds and choices.unit_prices == "per_interval"):
+                # Also where all is read and priced again, which finds the same prices. That a line which is billed already was
+                # sold at another one since, only the ledger knows.
+                count = len(desk.objects("price"))
+                assert desk.plan(desk.sold(*orders)).action == "nothing"
+                assert len(desk.objects("price")) == count or not remembers
             if planned.action == "update" or planned.attach:
                 # A discount that runs and stays is not redeemed again.
                 assert (
                     discounts.items()
                     >= {place: found for place, found in desk.running_discounts().items() if place in discounts}.items()
                 )
+
+
+def bills_at_what_was_sold(desk: Desk, planned: Plan, orders: Sequence[Order]) -> None:
+    """Fail unless each line that names no Stripe price is billed at its own unit price, whatever the price book says now."""
+    sold = {line.id: line.unit_price for order in orders for line in order.lines if line.entry}
+    for item in (item for phase in planned.wanted for item in phase.items):
+        for amount in {sold[name] for name in item.lines if name in sold}:
+            assert amount is not None
+            assert cents(desk, item.price) == Fraction(amount) * 100
 
 
 @thorough
@@ -117,7 +138,7 @@ def test_the_order_in_which_changes_arrive_makes_no_difference(
 
 
 @thorough
-@given(beginnings(), steps("quantity", "reduce", "shorten", "end"), days, st.sampled_from(["sum", "latest"]))
+@given(beginnings(), steps("quantity", "reduce", "shorten", "end", "unit price"), days, st.sampled_from(["sum", "latest"]))
 def test_what_is_caught_up_makes_the_past_what_was_sold(
     orders: list[Order], history: list[Step], after: int, conflict: Literal["sum", "latest"]
 ) -> None:
@@ -131,7 +152,7 @@ def test_what_is_caught_up_makes_the_past_what_was_sold(
     first = desk.run(desk.sold(*orders))
     assume(not first.refused)
     today = desk.now - timedelta(days=1)
-    slack = Fraction(0) + sum(worth(one, today, desk.now, anchor) for one in wanted_terms(first.wanted, anchor))
+    slack = Fraction(0) + sum(worth(desk, one, today, desk.now, anchor) for one in wanted_terms(first.wanted, anchor))
     for step in history:
         running, since = desk.billed(), desk.now
         terms = desk.terms() or ([running] if running else [])
@@ -139,26 +160,26 @@ def test_what_is_caught_up_makes_the_past_what_was_sold(
         running, end = desk.billed(), terms[-1].end if terms else None
         if running and end and end < desk.now:
             terms.append(replace(running, start=end))
-        billed += sum(worth(one, since, desk.now, anchor) for one in terms)
+        billed += sum(worth(desk, one, since, desk.now, anchor) for one in terms)
         orders = changed(orders, step.changes)
         made = desk.run(desk.sold(*orders))
         assume(not made.refused and made.wanted[0].start == anchor)
         today = desk.now - timedelta(days=1)
-        slack += sum(worth(one, today, desk.now, anchor) for one in wanted_terms(made.wanted, anchor))
-        slack += sum(worth(one, today, desk.now, anchor) for one in terms)
+        slack += sum(worth(desk, one, today, desk.now, anchor) for one in wanted_terms(made.wanted, anchor))
+        slack += sum(worth(desk, one, today, desk.now, anchor) for one in terms)
     items = desk.emulator.invoice_items(ACCOUNT)
-    sold = sum(worth(one, anchor, desk.now, anchor) for one in wanted_terms(desk.settled or (), anchor))
+    sold = sum(worth(desk, one, anchor, desk.now, anchor) for one in wanted_terms(desk.settled or (), anchor))
     event(f"items: {min(len(items), 3)}")
     assert abs(billed + sum(one.amount for one in items) - sold) <= Fraction(len(items), 2) + slack
 
 
-def worth(term: Term, since: datetime, until: datetime, anchor: datetime) -> Fraction:
+def worth(desk: Desk, term: Term, since: datetime, until: datetime, anchor: datetime) -> Fraction:
     """What a term without discounts bills between two moments, in cents: months are counted from the anchor in UTC."""
     start, end = max(term.start, since), until if term.end is None else min(term.end, until)
     if start >= end:
         return Fraction(0)
     months = month_at(end, anchor) - month_at(start, anchor)
-    return sum(quantity for quantity, _ in term.items.values()) * CENTS * months
+    return sum(quantity * cents(desk, price) for price, (quantity, _) in term.items.items()) * months
 
 
 def month_at(moment: datetime, anchor: datetime) -> Fraction:
@@ -208,7 +229,7 @@ def test_a_cancelled_contract_bills_as_sold_until_its_end_and_nothing_after(
     event(f"{mode}: {held.status if held else 'none'}")
 
     assert desk.plan(sold, ends_at=ends_at, cancellation=request).action == "nothing"
-    wanted = wanted_terms(uncut, desk.now)
+    wanted = wanted_terms(uncut, desk.now, choices)
     moments = [one.start for one in wanted if desk.now < one.start < ends_at]
     for moment in [*moments, max(ends_at, desk.now)]:
         desk.clock.set(moment, frozen=True)

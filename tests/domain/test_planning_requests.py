@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -47,6 +48,122 @@ class TestIdentity:
     def test_of_a_contract_and_of_an_order_without_one(self) -> None:
         assert identity("800", has_contract=True, org_id="00D") == {"salesforce_org_id": "00D", "salesforce_contract_id": "800"}
         assert identity("801", has_contract=False, org_id=None) == {"salesforce_order_id": "801"}
+
+
+class TestMetadata:
+    """What the company wants phases and items to carry, beside our own keys."""
+
+    IDENTITY: Mapping[str, str] = {"salesforce_contract_id": "800"}
+
+    def sent(self, *orders: Order, **policies: Any) -> list[dict[str, Any]]:
+        planned = plan(consolidated(*orders, **policies), Situation(moment("2024-12-01"), Policies(**policies), "USD"))
+        params = planned.params(
+            customer="cus_1", coupons=planned.coupons("key"), metadata=self.IDENTITY, products={}, orders=orders
+        )
+        parameters.check("subscription_schedules.create", params)
+        return [dict(phase) for phase in params["phases"]]
+
+    def test_a_phase_carries_its_orders_and_an_item_its_lines(self) -> None:
+        first = order("1", line("a", "2025-01-01", "2026-01-01", metadata={"seat": "12"}), metadata={"po": "4711"})
+        change = order(
+            "2", line("b", "2025-06-01", "2026-01-01", price="price_B", metadata={"seat": "7"}), metadata={"po": "5"}
+        )
+        one, both = self.sent(first, change)
+        assert one["metadata"] == {"po": "4711", **self.IDENTITY}
+        assert both["metadata"] == {"po": "4711, 5", **self.IDENTITY}
+        ours = "salesforce_order_item_ids"
+        assert [item["metadata"] for item in both["items"]] == [{"seat": "12", ours: "a"}, {"seat": "7", ours: "b"}]
+
+    def test_of_several_lines_each_value_stands_once(self) -> None:
+        values = ("north", "south", "north", None)
+        lines = [
+            line(name, "2025-01-01", metadata={"site": value, "unit": "seat"} if value else {})
+            for name, value in zip("abcd", values, strict=True)
+        ]
+        (phase,) = self.sent(order("1", *lines), quantity_conflict="sum")
+        (item,) = phase["items"]
+        assert item["metadata"] == {"site": "north, south", "unit": "seat", "salesforce_order_item_ids": "a,b,c,d"}
+
+    def test_what_is_too_long_is_cut(self) -> None:
+        """Stripe: at most 500 characters."""
+        lines = [line(name, "2025-01-01", metadata={"note": name * 300}) for name in "ab"]
+        one, other = order("1", lines[0], metadata={"note": "x" * 500}), order("2", lines[1], metadata={"note": "y"})
+        (phase,) = self.sent(one, other, quantity_conflict="sum")
+        assert phase["metadata"]["note"] == "x" * 500
+        assert phase["items"][0]["metadata"]["note"] == "a" * 300 + ", " + "b" * 198
+
+    def test_an_item_always_says_which_lines_it_is_made_of(self) -> None:
+        forged = {"salesforce_order_item_ids": "forged"}
+        (phase,) = self.sent(order("1", line("a", "2025-01-01", metadata=forged)))
+        assert phase["items"][0]["metadata"] == {"salesforce_order_item_ids": "a"}
+
+    def test_what_a_phase_carries_precedes_what_the_schedule_does(self) -> None:
+        one = order("1", line("a", "2025-01-01"), metadata={"po": "4711"})
+        planned = plan(consolidated(one), Situation(moment("2024-12-01"), Policies(), "USD"))
+        metadata = {**self.IDENTITY, "po": "4", "owner": "Ada"}
+        params = planned.params(customer=None, coupons={}, metadata=metadata, products={}, orders=[one])
+        assert params["metadata"] == metadata
+        assert params["phases"][0]["metadata"] == {**metadata, "po": "4711"}
+
+    def test_it_makes_no_phase_and_no_request_of_its_own(self) -> None:
+        desk = Desk(moment("2025-01-01"), Policies())
+        desk.run(desk.sold(order("1", line("a", "2025-01-01", "2026-01-01"))))
+        told = order("1", line("a", "2025-01-01", "2026-01-01", metadata={"seat": "12"}), metadata={"po": "4711"})
+        assert desk.plan(desk.sold(told)).action == "nothing"
+
+
+class TestDefaults:
+    """How invoices are collected where no order says so."""
+
+    INVOICES: Mapping[str, Any] = {"collection_method": "send_invoice", "days_until_due": 14}
+    ONE = order("1", line("a", "2025-01-01", "2026-01-01"))
+
+    def collected(self, *orders: Order, **defaults: Any) -> list[tuple[str, int | None]]:
+        desk = Desk(moment("2024-12-01"), Policies(quantity_conflict="sum", **defaults))
+        assert desk.run(desk.sold(*orders)).findings == ()
+        # Another run that knows nothing, too, finds that all is as wanted.
+        assert desk.plan(desk.sold(*orders), settled=None, applied=False).action == "nothing"
+        return [one.collection for one in desk.terms()]
+
+    def test_without_any_stripe_charges(self) -> None:
+        assert self.collected(self.ONE) == [("charge_automatically", None)]
+
+    def test_invoices_are_sent(self) -> None:
+        assert self.collected(self.ONE, **self.INVOICES) == [("send_invoice", 14)]
+
+    @pytest.mark.parametrize(
+        ("stated", "collection"),
+        [
+            ({"collection_method": "charge_automatically"}, ("charge_automatically", None)),
+            ({"collection_method": "send_invoice"}, ("send_invoice", 14)),
+            ({"collection_method": "send_invoice", "days_until_due": "60"}, ("send_invoice", 60)),
+            ({"days_until_due": "60"}, ("send_invoice", 60)),
+        ],
+    )
+    def test_an_order_says_otherwise(self, stated: dict[str, Any], collection: tuple[str, int | None]) -> None:
+        assert self.collected(order("1", *self.ONE.lines, **stated), **self.INVOICES) == [collection]
+
+    def test_a_phase_in_which_an_order_says_so_and_one_in_which_none_does(self) -> None:
+        change = order("2", line("b", "2025-06-01", "2025-09-01"), collection_method="charge_automatically")
+        assert self.collected(self.ONE, change, **self.INVOICES) == [
+            ("send_invoice", 14),
+            ("charge_automatically", None),
+            ("send_invoice", 14),
+        ]
+
+    def test_days_that_nothing_states_are_missing(self) -> None:
+        desk = Desk(moment("2024-12-01"), Policies(collection_method="send_invoice"))
+        assert [one.code for one in desk.plan(desk.sold(self.ONE)).findings] == ["missing_days_until_due"]
+
+    def test_another_default_is_a_change_of_what_runs(self) -> None:
+        desk = Desk(moment("2025-01-01"), Policies())
+        desk.run(desk.sold(self.ONE))
+        desk.policies = Policies(**self.INVOICES)
+        desk.clock.set(moment("2025-02-01"), frozen=True)
+        assert desk.run(desk.sold(self.ONE)).action == "update"
+        billed = desk.billed()
+        assert billed is not None
+        assert billed.collection == ("send_invoice", 14)
 
 
 class TestCoupons:

@@ -12,7 +12,7 @@ import pytest
 
 from orderphase.domain.catalogue import PriceBookEntry, Product
 from orderphase.domain.findings import finding
-from orderphase.domain.lines import Order
+from orderphase.domain.lines import BilledAt, Order
 from orderphase.domain.planning import Situation, plan
 from orderphase.domain.policies import Policies
 from orderphase.domain.sequence import (
@@ -118,7 +118,7 @@ class TestTwoPrices:
     ENTRY = PriceBookEntry("01u-1", Product("01t-1", "Seats"), price_id="price_new", unit_price=Decimal(12))
 
     def sold(self, line_id: str, start: str, end: str | None, price: str, **more: Any) -> Any:
-        return replace(line(line_id, start, end, price=None), entry=self.ENTRY, billed_at=price, **more)
+        return replace(line(line_id, start, end, price=None), **{"entry": self.ENTRY, "billed_at": BilledAt(price), **more})
 
     def test_one_product_at_two_prices_at_once(self) -> None:
         orders = [
@@ -150,6 +150,54 @@ class TestTwoPrices:
             order("1", self.sold("a", "2025-01-01", end, price, **more)),
             order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new")),
         ]
+        assert [*price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=NOW)] == []
+
+    def test_that_the_price_book_has_changed_is_none(self) -> None:
+        orders = [
+            order("1", self.sold("a", "2025-01-01", "2025-06-01", "price_old")),
+            order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new")),
+        ]
+        book = replace(self.ENTRY, unit_price=Decimal(15), price_id=None)
+        repriced = [replace(one, lines=tuple([replace(line, entry=book) for line in one.lines])) for one in orders]
+        assert [*price_findings(consolidated(*repriced).phases, repriced, UTC_ZONE, now=NOW)] == []
+
+    def test_one_order_may_sell_a_product_at_two_prices(self) -> None:
+        both = [self.sold("a", "2025-01-01", "2026-01-01", "p9"), self.sold("b", "2025-01-01", "2026-01-01", "p10")]
+        assert [*price_findings(consolidated(order("1", *both)).phases, [order("1", *both)], UTC_ZONE, now=NOW)] == []
+
+    @pytest.mark.parametrize("later", ["p9", "p10", "p11"])
+    @pytest.mark.parametrize("first", ["1", "2"])
+    def test_another_order_beside_two_prices(self, later: str, first: str) -> None:
+        """Whichever of the lines at one price is looked at first."""
+        two = [self.sold("b", "2025-01-01", "2026-01-01", "p9"), self.sold("c", "2025-01-01", "2026-01-01", "p10")]
+        one = self.sold("a" if first == "1" else "z", "2025-01-01", "2026-01-01", later)
+        orders = [order("1", *two), order("2", one, effective="2025-01-02")]
+        (found,) = price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=NOW)
+        assert (found.lines[0], found.orders) == (one.id, ("801-2", "801-1"))
+        assert found.message.startswith(f"Line {one.id} of order 2 and line ")
+
+    def test_of_two_products_each_is_told(self) -> None:
+        other = replace(self.ENTRY, id="01u-2", product=Product("01t-2", "Support"))
+        orders = [
+            order(
+                str(number),
+                self.sold(f"a{number}", "2025-01-01", "2026-01-01", f"seats_{number}"),
+                self.sold(f"b{number}", "2025-01-01", "2026-01-01", f"support_{number}", entry=other),
+                effective=f"2025-01-0{number}",
+            )
+            for number in (1, 2, 3)
+        ]
+        found = [*price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=NOW)]
+        assert [one.lines for one in found] == [("a2", "a1"), ("b2", "b1")]
+
+    def test_what_a_reduction_was_sold_at_makes_no_difference(self) -> None:
+        """It takes from what was sold, at that price."""
+        less = self.sold("r", "2025-06-01", None, "price_new", quantity=Decimal(-1), reduces="a")
+        orders = [
+            order("1", self.sold("a", "2025-01-01", "2026-01-01", "price_old", quantity=Decimal(3))),
+            order("2", less, is_reduction=True, effective="2025-06-01"),
+        ]
+        assert [item.lines for phase in consolidated(*orders).phases for item in phase.items] == [("a",), ("a", "r")]
         assert [*price_findings(consolidated(*orders).phases, orders, UTC_ZONE, now=NOW)] == []
 
 

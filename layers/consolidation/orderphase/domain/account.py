@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from orderphase.domain.findings import Finding, finding
 from orderphase.domain.lines import Order, describe_order
@@ -27,15 +27,21 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A Salesforce Account; `customer_id` is its Stripe customer, where it has one already."""
+    """A Salesforce Account; `customer_id` is its Stripe customer, where it has one already.
+
+    email: where invoices go. metadata: what its customer carries beside our own keys.
+    """
 
     id: str
     name: str | None = None
     phone: str | None = None
     description: str | None = None
+    email: str | None = None
     billing: Address = Address()
     shipping: Address = Address()
+    shipping_phone: str | None = None
     customer_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def account_findings(account: Account | None, order: Order) -> Iterator[Finding]:

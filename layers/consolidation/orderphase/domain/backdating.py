@@ -6,15 +6,16 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, days_between, running_at
 from orderphase.domain.catalogue import BillingInterval
 from orderphase.domain.findings import Finding, finding
-from orderphase.domain.lines import Discount, Order
-from orderphase.domain.money import exponent, smallest_step
+from orderphase.domain.lines import BilledAt, Discount, Order
+from orderphase.domain.money import minor_units, smallest_step
 from orderphase.domain.phases import Phase, PhaseItem
 
 MAX_ONE_TIME_ITEMS = 20
@@ -104,12 +105,17 @@ def missed_findings(intervals: Sequence[Missed], *, new: bool, zone: ZoneInfo) -
         yield finding("change_in_past", message, lines=lines, start=start, end=end)
 
 
-def sold_prices(orders: Iterable[Order]) -> dict[str, SoldPrice]:
-    """What each price costs, as far as Salesforce knows it: by the price book entry that the line was sold from."""
-    known: dict[str, SoldPrice] = {}
+def sold_prices(orders: Iterable[Order], billed: Iterable[BilledAt] = ()) -> dict[str, SoldPrice]:
+    """What each price costs: as it was noted when it was made, else as the entry says that it is made of.
+
+    billed: what was noted of lines that may be billed at another price by now.
+    """
+    known = {one.price: SoldPrice(one.amount, one.interval) for one in billed if one.amount is not None and one.interval}
     for order in orders:
         for line in order.lines:
-            amount = line.unit_price if line.unit_price is not None or line.entry is None else line.entry.unit_price
+            amount = line.entry.unit_price if line.entry else None
+            if line.billed_at and line.unit_price is not None:
+                amount = line.unit_price
             if line.price is not None and line.interval is not None and amount is not None:
                 known.setdefault(line.price, SoldPrice(amount, line.interval))
     return known
@@ -120,9 +126,9 @@ def catch_up(
 ) -> tuple[list[CatchUp], list[Finding]]:
     """The one-time items that bill the past as it was sold, and what keeps them from being computed.
 
-    Cycles are counted from `anchor`, the contract's start, in the calendar of the billing zone; a part of a cycle counts by
-    the second. Each amount is rounded half up to what the currency can express. A percentage off is taken off; an amount off
-    belongs to an invoice, and the invoices of the past do not exist.
+    Cycles are counted from `anchor`, the contract's start, in the calendar of the billing zone: of a cycle that is not over,
+    its whole months (or days), and a part of one by the second. Each amount is rounded half up to what the currency can
+    express. A percentage off is taken off; an amount off belongs to an invoice, and the invoices of the past do not exist.
     """
     items: list[CatchUp] = []
     findings: list[Finding] = []
@@ -140,7 +146,8 @@ def catch_up(
                 problem = f"What {price} costs is known to Stripe alone"
             else:
                 cycles = _cycles(one.end, sold.interval, anchor, zone) - _cycles(one.start, sold.interval, anchor, zone)
-                amount = _rounded((after.units - before.units) * sold.amount * cycles, currency)
+                price_of_one = Fraction(minor_units(sold.amount, currency))
+                amount = _rounded(Fraction(after.units - before.units) * price_of_one * cycles, currency)
                 if amount:
                     items.append(CatchUp(price, amount, one.start, one.end))
             if problem:
@@ -198,26 +205,26 @@ def _units(item: PhaseItem, phase: Phase) -> Decimal | None:
     return units
 
 
-def _cycles(moment: datetime, interval: BillingInterval, anchor: datetime, zone: ZoneInfo) -> Decimal:
+def _cycles(moment: datetime, interval: BillingInterval, anchor: datetime, zone: ZoneInfo) -> Fraction:
     """How many billing cycles lie between the anchor and a moment at or after it."""
     in_months, length = interval.span
     first = anchor.astimezone(zone)
 
     def turn(number: int) -> datetime:
-        """When cycle `number` begins. Stripe: the last day of a month that is too short."""
+        """When month (or day) `number` begins. Stripe: the last day of a month that is too short."""
         if not in_months:
-            return _as_utc((first + timedelta(days=number * length)).replace(fold=0))
-        months = first.month - 1 + number * length
+            return _as_utc((first + timedelta(days=number)).replace(fold=0))
+        months = first.month - 1 + number
         year, month = first.year + months // 12, months % 12 + 1
         return _as_utc(first.replace(year=year, month=month, day=min(first.day, monthrange(year, month)[1])))
 
-    # A whole number of cycles that is never too many: no cycle is longer than 31 days a month, or a day and an hour a day.
-    longest = timedelta(days=31 * length) if in_months else timedelta(days=length, hours=1)
+    # A whole number that is never too many: no month is longer than 31 days and an hour, and no day than a day and an hour.
+    longest = timedelta(days=31 if in_months else 1, hours=1)
     number = (moment - anchor) // longest
     while turn(number + 1) <= moment:
         number += 1
     start, end = turn(number), turn(number + 1)
-    return number + Decimal((moment - start) // _SECOND) / Decimal((end - start) // _SECOND)
+    return (number + Fraction((moment - start) // _SECOND, (end - start) // _SECOND)) / length
 
 
 _SECOND = timedelta(seconds=1)
@@ -227,11 +234,11 @@ def _as_utc(local: datetime) -> datetime:
     return local.astimezone(UTC)
 
 
-def _rounded(amount: Decimal, currency: str) -> int:
-    """In minor units, rounded half up to the smallest amount that Stripe takes in this currency."""
+def _rounded(minor: Fraction, currency: str) -> int:
+    """Minor units, rounded half up to the smallest amount that Stripe takes in this currency; a credit like a charge."""
     step = smallest_step(currency)
-    minor = amount.scaleb(exponent(currency))
-    return int((minor / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
+    rounded = int(abs(minor) / step + Fraction(1, 2)) * step
+    return -rounded if minor < 0 else rounded
 
 
 def _billed(phase: Phase | None) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
@@ -28,6 +29,31 @@ def end_instant(value: date | datetime, zone: ZoneInfo, *, inclusive: bool) -> d
 def days_between(start: datetime, end: datetime, zone: ZoneInfo) -> int:
     """How many midnights of `zone` lie in `(start, end]`."""
     return (end.astimezone(zone).date() - start.astimezone(zone).date()).days
+
+
+def months_between(start: datetime, end: datetime, zone: ZoneInfo) -> int | None:
+    """How many whole months of `zone` an interval lasts; None where a part of a month is left over.
+
+    Where the day of the start does not exist in the month of the end, that month's last day takes its place.
+    """
+    first, last = _shown(start, zone), _shown(end, zone)
+    count = (last.year - first.year) * 12 + last.month - first.month
+    anchor = min(first.day, monthrange(last.year, last.month)[1])
+    return count if (last.day, last.time()) == (anchor, first.time()) else None
+
+
+def whole_days_between(start: datetime, end: datetime, zone: ZoneInfo) -> int | None:
+    """How many whole days of `zone` an interval lasts; None where a part of a day is left over."""
+    days, rest = divmod(_shown(end, zone) - _shown(start, zone), timedelta(days=1))
+    return None if rest else days
+
+
+def _shown(moment: datetime, zone: ZoneInfo) -> datetime:
+    """What calendar and clock of `zone` show; midnight where a day begins, also if the clock skips that."""
+    local = moment.astimezone(zone)
+    if moment == instant(local.date(), zone):
+        return datetime.combine(local.date(), time.min)
+    return local.replace(tzinfo=None, fold=0)
 
 
 class Interval(Protocol):

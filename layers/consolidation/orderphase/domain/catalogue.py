@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from orderphase.domain.money import minor_units, plain
+from orderphase.domain.money import plain, price_text, unit_amount
 
 Unit = Literal["day", "week", "month", "year"]
 
@@ -54,17 +54,21 @@ def refused_together(intervals: Iterable[BillingInterval], *, mixed: bool) -> bo
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A Salesforce Product2; `product_id` is its Stripe product, where it has one already."""
+    """A Salesforce Product2; `product_id` is its Stripe product, where it has one already. `metadata`: beside our own keys."""
 
     id: str
     name: str
     description: str | None = None
     product_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceBookEntry:
-    """An entry of the standard price book; `price_id` is its Stripe price, where it has one already."""
+    """What a Stripe price is made of: an entry of the standard price book; `price_id` is its price, where it has one already.
+
+    custom: no entry, but a line that was sold at another price. Then `id` says what the price is, and is the same for all such.
+    """
 
     id: str
     product: Product
@@ -73,6 +77,8 @@ class PriceBookEntry:
     currency: str | None = None
     interval_unit: Unit | None = None
     interval_count: Decimal | None = None
+    custom: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def interval(self) -> BillingInterval | None:
@@ -85,7 +91,8 @@ class PriceBookEntry:
 
     def faults(self, currency: str | None) -> Iterator[tuple[str, str]]:
         """What keeps a Stripe price from being made of this entry: finding codes and what is the matter."""
-        what = f"The standard price book entry {self.id} of {self.product.name}"
+        what = "The price" if self.custom else f"The standard price book entry {self.id}"
+        what += f" of {self.product.name}"
         if self.interval_unit is None:
             yield "missing_interval", f"{what} has no billing interval"
         elif self.interval is None:
@@ -98,6 +105,19 @@ class PriceBookEntry:
             yield "invalid_unit_price", f"{what} has the price {plain(self.unit_price)}"
         elif currency:
             try:
-                minor_units(self.unit_price, currency)
+                unit_amount(self.unit_price, currency)
             except ValueError as problem:
                 yield "invalid_unit_price", f"{what} has a price that cannot be billed: {problem}"
+
+
+def describe_unmade(entry: PriceBookEntry) -> str:
+    """Name a price that does not exist yet in a message."""
+    if entry.custom and entry.unit_price is not None:
+        amount = " ".join(filter(None, (price_text(entry.unit_price, entry.currency), entry.currency)))
+        return f"the price of {entry.product.name} at {amount} {entry.interval or ''}".rstrip()
+    return f"the price of price book entry {entry.id} ({entry.product.name})"
+
+
+def is_unmade(price: str) -> bool:
+    """Whether what identifies a price is no price of Stripe's yet, but made of the Salesforce id of an entry or a product."""
+    return price.startswith(("01t", "01u"))

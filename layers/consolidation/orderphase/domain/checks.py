@@ -9,11 +9,12 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, period
-from orderphase.domain.findings import Finding, finding, sentence
+from orderphase.domain.findings import Finding, as_policy_says, finding, sentence
 from orderphase.domain.lines import Discount, Order, OrderLine, describe_line, describe_order
-from orderphase.domain.money import decimals, plain, price_text, whole_minor_units
+from orderphase.domain.money import decimals, plain, price_text, rounded_price, whole_minor_units
 from orderphase.domain.phases import PhaseSettings
 from orderphase.domain.policies import Policies
+from orderphase.domain.pricing import sold_otherwise, undivided
 from orderphase.domain.reductions import Reduction, reduce_span
 from orderphase.domain.spans import Span
 
@@ -59,6 +60,7 @@ class _Where:
 class _Examination:
     def __init__(self, orders: Sequence[Order], policies: Policies) -> None:
         self.orders = orders
+        self.policies = policies
         self.summing = policies.quantity_conflict == "sum"
         self.zone = ZoneInfo(policies.time_zone)
         self.result = Examined()
@@ -84,10 +86,11 @@ class _Examination:
         return _Where(line, order, self.zone)
 
     def _report_line(self, faults: Iterable[Fault], line: OrderLine, order: Order) -> None:
-        self.result.findings += [
-            finding(code, sentence(message), lines=[line.id], orders=[order.id], start=line.start, end=line.end)
-            for code, message in faults
-        ]
+        self.result.findings += [self._about(code, message, line, order) for code, message in faults]
+
+    @staticmethod
+    def _about(code: str, message: str, line: OrderLine, order: Order) -> Finding:
+        return finding(code, sentence(message), lines=[line.id], orders=[order.id], start=line.start, end=line.end)
 
     def _report_orders(self, faults: Iterable[Fault], *orders: Order) -> None:
         lines = [line for order in orders for line in order.lines]
@@ -161,9 +164,10 @@ class _Examination:
         faults = [*self._shape_faults(line, order)]
         if line.quantity < 0 and not self.summing:
             faults.append(("negative_quantity", f"the quantity of {where} is {plain(line.quantity)}."))
-        faults += _price_faults(line, order, where)
+        faults += self._price_faults(line, order, where)
         faults += _discount_faults(line.percent_off, line.amount_off, order.currency, where)
         self._report_line(faults, line, order)
+        self.result.findings += self._price_remarks(line, order, where)
         if line.end is None or line.start < line.end:
             self.spans[line.id] = Span(
                 line=line,
@@ -184,6 +188,40 @@ class _Examination:
         if line.end is not None and line.end <= line.start:
             dates = f"starts on {day(line.start, self.zone)} and is over on {day(line.end, self.zone)}"
             yield "empty_line", f"{describe_line(line, order)} {dates}: nothing is left to bill."
+
+    def _price_faults(self, line: OrderLine, order: Order, where: object) -> Iterator[Fault]:
+        if line.price_id or line.billed_at:
+            return
+        entry = line.entry
+        if entry is None:
+            yield "missing_price", f"{where} has no Stripe price."
+            return
+        if unit := self._undivided(line):
+            # What one interval costs is not known, so nothing more can be said about the price.
+            yield "term_not_whole", f"{where} does not last whole {unit}, so its price for the whole term cannot be divided."
+            return
+        if entry.price_id is None:
+            for code, problem in entry.faults(order.currency or entry.currency):
+                yield code, f"{problem}, and {where} needs it."
+        if self.policies.custom_pricing == "error" and sold_otherwise(line, order.currency or entry.currency):
+            yield "custom_price", f"{where} {_prices(line)}, and no other is named."
+
+    def _undivided(self, line: OrderLine) -> str | None:
+        return undivided(line, self.zone) if self.policies.unit_prices == "per_term" else None
+
+    def _price_remarks(self, line: OrderLine, order: Order, where: object) -> Iterator[Finding]:
+        """What does not keep the line from being billed."""
+        entry = line.entry
+        if line.price_id or line.billed_at or entry is None or self._undivided(line):
+            return
+        currency = order.currency or entry.currency
+        if self.policies.custom_pricing == "standard" and sold_otherwise(line, currency):
+            told = self._about("custom_price", f"{where} {_prices(line)}, at which it is billed.", line, order)
+            yield as_policy_says(told, refuse=False)
+        # Told also where the price exists by now: the run that has made it is the one that tells.
+        if entry.unit_price and currency and (rounded := rounded_price(entry.unit_price, currency)) is not None:
+            amounts = f"{plain(entry.unit_price)} {currency} is billed as {plain(rounded)} {currency}"
+            yield self._about("price_rounded", f"The price of {where} is finer than Stripe takes: {amounts}.", line, order)
 
     def _reduce(self) -> None:
         for original, reductions in self.reductions.items():
@@ -212,6 +250,11 @@ class _Examination:
         return None
 
 
+def _prices(line: OrderLine) -> str:
+    standard = line.entry.unit_price if line.entry else None
+    return f"sells at {plain(line.unit_price or Decimal(0))}, but the standard price is {plain(standard or Decimal(0))}"
+
+
 def _discount(percent_off: Decimal | None, amount_off: Decimal | None) -> Discount | None:
     """The discount that is stated; 0 means none, as in Salesforce an empty number field often shows 0."""
     return Discount(percent_off or None, amount_off or None) if percent_off or amount_off else None
@@ -238,21 +281,6 @@ def _amount_problem(amount: Decimal, currency: str | None) -> str | None:
         except ValueError as problem:
             return str(problem)
     return None
-
-
-def _price_faults(line: OrderLine, order: Order, where: object) -> Iterator[Fault]:
-    if line.price_id or line.billed_at:
-        return
-    if line.entry is None:
-        yield "missing_price", f"{where} has no Stripe price."
-        return
-    if line.entry.price_id is None:
-        for code, problem in line.entry.faults(order.currency):
-            yield code, f"{problem}, and {where} needs it."
-    sold, standard = line.unit_price, line.entry.unit_price
-    if sold is not None and standard is not None and sold != standard:
-        prices = f"sells at {plain(sold)}, but the standard price is {plain(standard)}"
-        yield "custom_price", f"{where} {prices}, and no other is named."
 
 
 def _latest(ends: Sequence[datetime | None]) -> datetime | None:

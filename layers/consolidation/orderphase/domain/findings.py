@@ -44,7 +44,8 @@ REMEDIES = {
     "amendment_before_start": "Let the change start with the original order or later, or correct the original order's dates.",
     "original_not_activated": "Activate that order, and the later ones are billed with it; delete it if it is not needed.",
     "order_withdrawn": "Activate it again; to take something away for good, use a reduction order.",
-    "price_changed": "Let the earlier line end where the later starts, or enter on one of them the Stripe price that is meant.",
+    "price_changed": "Let the earlier line end where the later starts, enter on one of them the Stripe price that is meant, "
+    "or choose the policy quantity_conflict: sum, by which both are billed.",
     "cancellation_in_past": "Choose a date to come, or the mode now.",
     "cancellation_after_end": "Choose an earlier date, or let the contract end by itself.",
     "schedule_ended": "To go on, clear the schedule id on the contract and activate an order again, "
@@ -62,7 +63,23 @@ REMEDIES = {
     "invalid_interval": "Stripe bills every 1 to 36 months, 156 weeks, 1095 days or 3 years: "
     "correct the interval on the price book entry.",
     "invalid_unit_price": "Enter a price of 0 or more that Stripe can express on the standard price book entry.",
-    "custom_price": "Enter the id of a Stripe price of that amount on the order line, or sell at the standard price.",
+    "custom_price": "Enter the id of a Stripe price of that amount on the order line, sell at the standard price, "
+    "or choose the policy custom_pricing: create.",
+    "price_rounded": "Nothing, if that is close enough; otherwise sell at an amount that Stripe takes in this currency.",
+    "price_replaced": "Nothing: what is billed already keeps the earlier price.",
+    "term_not_whole": "Correct the dates, enter a Stripe price on the line, or choose the policy unit_prices: per_interval.",
+    "customer_replaced": "Nothing, if it was meant that the customer was deleted in Stripe.",
+    "customer_added": "Nothing: the policy customer_per_currency: create has it so.",
+    "customer_missing": "Correct the customer id on the account; it may belong to another Stripe account, or to another mode.",
+    "customer_currency": "Bill one currency after the other, "
+    "or choose the policy customer_per_currency: create, by which the account gets one more customer.",
+    "customer_not_updated": "Correct the account; the order is billed all the same.",
+    "customer_value": "Correct it on the account; Stripe takes the rest.",
+    "account_merged": "Nothing: what is billed stays with its customer, who now belongs to the other account.",
+    "stripe_account_unknown": "Correct the name of the Stripe account, or add that account to the deployment.",
+    "stripe_account_conflict": "Name the same Stripe account on all orders of the contract.",
+    "stripe_account_changed": "Put it back, or end the contract and sell anew under another one.",
+    "idempotency_key_used": "Send the event again with another idempotency key, or with none.",
     "created_first": "Nothing: the flow puts their Stripe ids into the request, where Salesforce's stand now.",
     "billed_elsewhere": "Cancel that schedule in Stripe and clear its id on the order; then activate the order again.",
     "account_changed": "Put the order back to its account, or cancel the schedule and clear its id to bill the new one.",
@@ -70,7 +87,21 @@ REMEDIES = {
 """What to do, by finding code."""
 
 _WARNINGS = frozenset(
-    {"duplicate_line", "zero_quantity", "start_in_past", "change_in_past", "unused_days_until_due", "created_first"}
+    {
+        "account_merged",
+        "change_in_past",
+        "created_first",
+        "customer_added",
+        "customer_not_updated",
+        "customer_replaced",
+        "customer_value",
+        "duplicate_line",
+        "price_replaced",
+        "price_rounded",
+        "start_in_past",
+        "unused_days_until_due",
+        "zero_quantity",
+    }
 )
 
 

@@ -6,7 +6,7 @@ Every number has at most 28 digits, which `Decimal` keeps exactly; the border se
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 # Stripe's own table (Stripe: Supported currencies), not ISO 4217: UGX and ISK have no minor unit any more
 # but are still sent with two decimals, which then must be 00.
@@ -18,6 +18,9 @@ _WHOLE_ONLY = frozenset({"ISK", "UGX"})
 
 UNIT_AMOUNT_DECIMALS = 12
 """Stripe: `unit_amount_decimal` takes at most twelve decimals of a minor unit."""
+
+_LARGEST = 999_999_999_999
+"""Stripe: amounts have twelve digits at most, with some means of payment fewer."""
 
 
 def is_currency(code: str) -> bool:
@@ -34,14 +37,33 @@ def exponent(currency: str) -> int:
 
 
 def minor_units(amount: Decimal, currency: str) -> Decimal:
-    """Convert a price in major units to Stripe's minor units, for `unit_amount_decimal`.
+    """A price in major units in Stripe's minor units, rounded half up to what Stripe can express.
 
-    Raises ValueError where Stripe cannot express it: more than twelve decimals are left.
+    That is twelve decimals, and in a currency with a smallest step of more than one minor unit a whole number of steps.
     """
     minor = amount.scaleb(exponent(currency))
+    step = smallest_step(currency)
+    if step > 1:
+        return (minor / step).quantize(Decimal(1), ROUND_HALF_UP) * step
     if decimals(minor) > UNIT_AMOUNT_DECIMALS:
-        raise ValueError(f"{plain(amount)} {currency.upper()} has more decimals than Stripe can bill")
-    return Decimal(f"{minor:f}")  # without an exponent, which Stripe does not read
+        return minor.quantize(Decimal(1).scaleb(-UNIT_AMOUNT_DECIMALS), ROUND_HALF_UP)
+    return minor
+
+
+def unit_amount(amount: Decimal, currency: str) -> Decimal:
+    """A price in major units as Stripe's `unit_amount_decimal`. Raises ValueError where it is larger than Stripe takes."""
+    rounded = minor_units(amount, currency)
+    if abs(rounded) > _LARGEST:
+        raise ValueError(f"{plain(amount)} {currency.upper()} is more than Stripe takes for one unit")
+    return rounded
+
+
+def rounded_price(amount: Decimal, currency: str) -> Decimal | None:
+    """What a price comes to where the currency's smallest step changes it, in major units; None where it stays as it is."""
+    if smallest_step(currency) == 1:
+        return None
+    rounded = minor_units(amount, currency).scaleb(-exponent(currency))
+    return None if rounded == amount else rounded
 
 
 def whole_minor_units(amount: Decimal, currency: str) -> int:

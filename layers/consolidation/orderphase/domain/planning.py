@@ -17,9 +17,9 @@ from orderphase.domain.calendar import day, iso
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.differences import differences
 from orderphase.domain.findings import Finding, as_policy_says, finding, has_errors, in_order
-from orderphase.domain.lines import Discount
+from orderphase.domain.lines import Discount, Order
 from orderphase.domain.money import whole_minor_units
-from orderphase.domain.phases import Consolidation, EndBehavior, Phase, Place, end_behavior, phase_as_dict
+from orderphase.domain.phases import Consolidation, EndBehavior, Phase, PhaseSettings, Place, end_behavior, phase_as_dict
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import Coupon, SentPhase, Terms, coupons, phase_params
 from orderphase.domain.schedules import (
@@ -126,12 +126,14 @@ class Plan:
         metadata: Mapping[str, str],
         products: Mapping[str, str],
         generation: int | None = None,
+        orders: Iterable[Order] = (),
     ) -> dict[str, Any]:
         """The parameters of the request. The schedule's id is no parameter but in the path.
 
         metadata: what the schedule carries; the phases carry it too, because Stripe copies only theirs to the subscription.
         generation: the number of the intent, which the schedule carries as well, so that it says whether it was carried out.
         products: the Stripe product of each price in `caught_up`. customer: None where it is still to be created.
+        orders: whose metadata the phases and items carry.
         """
         if self.attach is not None:
             return {"from_subscription": self.attach}
@@ -140,7 +142,9 @@ class Plan:
             return {"invoice_now": asked.invoice_now, "prorate": asked.prorate}
         if self.action not in ("create", "update"):
             return {}
-        terms = Terms(self.situation.now, self.currency, self.situation.policies, metadata, products)
+        lines = {line.id: line.metadata for order in orders for line in order.lines if line.metadata}
+        of_phases = {line.id: order.metadata for order in orders if order.metadata for line in order.lines}
+        terms = Terms(self.situation.now, self.currency, self.situation.policies, metadata, products, lines, of_phases)
         phases = [phase_params(number, sent, coupons, terms) for number, sent in enumerate(self.sent)]
         starts = ["now" if sent.starts_now else int(sent.phase.start.timestamp()) for sent in self.sent]
         marks = {} if generation is None else {GENERATION: str(generation)}
@@ -198,7 +202,7 @@ class _Planning:
         self.findings = [*consolidated.findings]
         self.refused = consolidated.refused
         self.currency = consolidated.currency or (self.schedule.currency if self.schedule else situation.currency)
-        self.wanted = _until(consolidated.phases, situation.ends_at)
+        self.wanted = _until(_stated(consolidated.phases, self.policies), situation.ends_at)
         self.left = tuple([phase for phase in self.wanted if phase.end is None or phase.end > self.now])
 
     def plan(self) -> Plan:
@@ -472,6 +476,20 @@ def _goes_on(schedule: HeldSchedule, left: Sequence[Phase]) -> bool:
     """Whether the subscription that a schedule has let go bills what is left: one open phase."""
     last = held_spans(schedule, schedule.phases[-1:])
     return len(left) == 1 and left[0].end is None and last[0].content == content_of(left[0])
+
+
+def _stated(phases: Iterable[Phase], policies: Policies) -> tuple[Phase, ...]:
+    """The phases, where what no order states is stated by the deployment's own choice."""
+    if policies.collection_method != SEND_INVOICE:
+        return tuple(phases)
+    return tuple([replace(phase, settings=_with_defaults(phase.settings, policies)) for phase in phases])
+
+
+def _with_defaults(settings: PhaseSettings, policies: Policies) -> PhaseSettings:
+    method, days = settings.collection_method or policies.collection_method, settings.days_until_due
+    if method == SEND_INVOICE and days is None:
+        days = policies.days_until_due
+    return replace(settings, collection_method=method, days_until_due=days)
 
 
 def _until(phases: Sequence[Phase], end: datetime | None) -> tuple[Phase, ...]:

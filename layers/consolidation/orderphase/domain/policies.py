@@ -20,6 +20,13 @@ class Policies:
     by one-time items.
     on_schedule_ended: what happens where the schedule of a running contract is over: an error, or a new one.
     on_drift: what happens where somebody else has changed the schedule: an error, or put back to what was sold.
+    custom_pricing: what happens where a line is sold at another price than the standard price book's: a Stripe price is made of
+    it, it is refused, or billed at the standard price.
+    unit_prices: whether a line's unit price is that of one billing interval, or of the line's whole term.
+    customer_update: when the customer follows the account: never, with an order that syncs, or also when the account changes.
+    customer_per_currency: what happens where Stripe refuses a second currency on a customer: an error, or one more customer.
+    write_back: what is saved in Salesforce: all, Stripe's ids alone, or nothing.
+    collection_method, days_until_due: what holds where the orders state none.
     """
 
     quantity_conflict: Literal["error", "sum", "latest"] = "error"
@@ -31,3 +38,10 @@ class Policies:
     backdating: Literal["from_now", "reject", "catch_up"] = "from_now"
     on_schedule_ended: Literal["error", "recreate"] = "error"
     on_drift: Literal["error", "repair"] = "error"
+    custom_pricing: Literal["create", "error", "standard"] = "create"
+    unit_prices: Literal["per_interval", "per_term"] = "per_interval"
+    customer_update: Literal["never", "on_order", "on_account_change"] = "on_order"
+    customer_per_currency: Literal["error", "create"] = "error"
+    write_back: Literal["full", "ids_only", "none"] = "full"
+    collection_method: Literal["charge_automatically", "send_invoice"] = "charge_automatically"
+    days_until_due: int | None = None

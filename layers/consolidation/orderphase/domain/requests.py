@@ -19,7 +19,7 @@ from orderphase.domain.phases import Phase, PhaseItem, Place, discount_as_dict
 from orderphase.domain.policies import Policies
 from orderphase.domain.schedules import DEFAULT_COLLECTION, SEND_INVOICE, HeldDiscount
 
-_METADATA_LENGTH = 500
+METADATA_LENGTH = 500
 """Stripe: a metadata value has at most 500 characters."""
 
 _COUPON = re.compile(r"orderphase_(?:(?P<percent>\d+(?:p\d+)?)pct|(?P<minor>\d+)(?P<currency>[a-z]{3}))_[0-9a-f]{24}")
@@ -81,13 +81,19 @@ class SentPhase:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is the same for all phases of a request. `products`: the Stripe product of each price that is caught up."""
+    """What is the same for all phases of a request.
+
+    products: the Stripe product of each price that is caught up. lines, phases: what the company wants an item and a phase to
+    carry, by the id of an order line that they come from.
+    """
 
     now: datetime
     currency: str
     policies: Policies
     metadata: Mapping[str, str]
     products: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    phases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def identity(contract_id: str, *, has_contract: bool, org_id: str | None) -> dict[str, str]:
@@ -136,13 +142,14 @@ def phase_params(number: int, sent: SentPhase, made: Mapping[tuple[int, Place], 
     """
     phase, settings = sent.phase, sent.phase.settings
     params: dict[str, Any] = {
-        "items": [_item(item, _discounts(number, item.price, sent, made)) for item in phase.items],
+        "items": [_item(item, _discounts(number, item.price, sent, made), terms) for item in phase.items],
         "currency": terms.currency.lower(),
         "proration_behavior": terms.policies.proration_behavior,
         "billing_cycle_anchor": terms.policies.billing_cycle_anchor,
         # Stripe: left out, the phase would inherit a discount of the customer.
         "discounts": _discounts(number, None, sent, made) or "",
-        "metadata": dict(terms.metadata),
+        # The schedule's own keys are ours, with which none of a phase can collide, and the company's, which the phase precedes.
+        "metadata": {**terms.metadata, **_collected(terms.phases, [line for item in phase.items for line in item.lines])},
     }
     if sent.catch_up:
         params["add_invoice_items"] = [_one_time_item(item, terms) for item in sent.catch_up]
@@ -162,10 +169,10 @@ def phase_params(number: int, sent: SentPhase, made: Mapping[tuple[int, Place], 
 def joined(ids: Sequence[str]) -> str:
     """Write ids as one metadata value, separated by commas; of too many, the first, and how many more there are."""
     text = ",".join(ids)
-    if len(text) <= _METADATA_LENGTH:
+    if len(text) <= METADATA_LENGTH:
         return text
     tail = f",+{len(ids)}"
-    kept = text[: _METADATA_LENGTH - len(tail)].rsplit(",", 1)[0]
+    kept = text[: METADATA_LENGTH - len(tail)].rsplit(",", 1)[0]
     return f"{kept},+{len(ids) - kept.count(',') - 1}"
 
 
@@ -176,10 +183,19 @@ def _discounts(number: int, place: Place, sent: SentPhase, made: Mapping[tuple[i
     return [{"coupon": coupon.id}] if coupon else []
 
 
-def _item(item: PhaseItem, discounts: list[dict[str, str]]) -> dict[str, Any]:
+def _collected(values: Mapping[str, Mapping[str, str]], lines: Iterable[str]) -> dict[str, str]:
+    """The metadata of several records as one: different values of a key one after the other."""
+    found: dict[str, dict[str, None]] = {}
+    for line in lines:
+        for key, value in values.get(line, {}).items():
+            found.setdefault(key, {})[value] = None
+    return {key: ", ".join(different)[:METADATA_LENGTH] for key, different in found.items()}
+
+
+def _item(item: PhaseItem, discounts: list[dict[str, str]], terms: Terms) -> dict[str, Any]:
     params: dict[str, Any] = {"price": item.price, "quantity": item.quantity}
     if item.lines:
-        params["metadata"] = {"salesforce_order_item_ids": joined(item.lines)}
+        params["metadata"] = {**_collected(terms.lines, item.lines), "salesforce_order_item_ids": joined(item.lines)}
     return params | {"discounts": discounts} if discounts else params
 
 

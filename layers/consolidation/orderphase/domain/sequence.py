@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import combinations
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day
@@ -98,28 +99,45 @@ def withdrawn_findings(drafts: Iterable[Draft], billed: Container[str], today: d
 
 
 def price_findings(phases: Iterable[Phase], orders: Sequence[Order], zone: ZoneInfo, *, now: datetime) -> Iterator[Finding]:
-    """Lines that sell one product at two prices at the same time, because its standard price has changed in between.
+    """Lines of different orders that sell one product at two prices at the same time.
 
-    What overlaps at one price is compared, at two prices it is not: whether the later line replaces or adds is not known.
+    What overlaps at one price is compared, at two prices it is not: whether the later line replaces or adds is not known. Two
+    lines of one order are two things that were sold.
     """
     sold = {line.id: (line, order) for order in orders for line in order.lines if line.entry and not line.price_id}
     told: set[str] = set()
     for phase in phases:
         if phase.end is not None and phase.end <= now:
             continue
-        first: dict[str, tuple[OrderLine, Order]] = {}
-        for line, order in (sold[line] for item in phase.items for line in item.lines if line in sold):
-            entry = line.entry.id if line.entry else ""
-            other, others_order = first.setdefault(entry, (line, order))
-            if other.price == line.price or entry in told:
+        prices: dict[str, list[list[tuple[OrderLine, Order]]]] = {}
+        for item in phase.items:
+            by_order: dict[str, dict[str, tuple[OrderLine, Order]]] = {}
+            for line, order in (sold[line] for line in item.lines if line in sold):
+                product = line.entry.product.id if line.entry else ""
+                by_order.setdefault(product, {}).setdefault(order.id, (line, order))
+            for product, lines in by_order.items():
+                prices.setdefault(product, []).append(list(lines.values()))
+        for product, alike in prices.items():
+            pair = next(_of_two_orders(alike), None)
+            if pair is None or product in told:
                 continue
-            told.add(entry)
+            told.add(product)
+            (line, order), (other, others_order) = sorted(pair, key=lambda one: one[1].age, reverse=True)
             message = (
                 f"{describe_line(line, order)} and {describe_line(other, others_order)} sell the same product at two prices "
-                f"from {day(phase.start, zone)} on, because its standard price has changed."
+                f"from {day(phase.start, zone)} on."
             )
-            lines, ids = [line.id, other.id], [order.id, others_order.id]
-            yield finding("price_changed", sentence(message), lines=lines, orders=ids, start=phase.start, end=phase.end)
+            ids = [order.id, others_order.id]
+            yield finding(
+                "price_changed", sentence(message), lines=[line.id, other.id], orders=ids, start=phase.start, end=phase.end
+            )
+
+
+def _of_two_orders(prices: Sequence[Sequence[tuple[OrderLine, Order]]]) -> Iterator[tuple[tuple[OrderLine, Order], ...]]:
+    """Two lines of different orders at different prices; of each price, one line of each order is given."""
+    for some, others in combinations(prices, 2):
+        # Of two orders on either side, one is another than the one that is compared.
+        yield from ((one, other) for one in some[:2] for other in others[:2] if one[1].id != other[1].id)
 
 
 def draft_findings(orders: Sequence[Order], drafts: Iterable[Draft]) -> Iterator[Finding]:
