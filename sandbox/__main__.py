@@ -76,6 +76,9 @@ def guide(stack: LocalStack) -> str:
     """Where everything is in a running stack, and how to use it. The emulated org gets an order that can be activated."""
     stripe, salesforce = stack.secrets["StripeSecret"], stack.secrets["SalesforceSecret"]
     key = f"   emulator, key {stripe['STRIPE_API_KEY']}"
+    events = "it sends its events there by itself"
+    if stack.stripe is None:
+        events = "forward that account's product.* and price.* events to it; STRIPE_WEBHOOK_SECRET is what they are signed with"
     client = f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}, secret {salesforce['SALESFORCE_CLIENT_SECRET']}"
     order, activation = "801000000000001AAA", ""
     if stack.salesforce is not None:
@@ -98,6 +101,7 @@ def guide(stack: LocalStack) -> str:
         secret=stack.webhook_secret,
         quoted=shlex.quote(stack.webhook_secret),
         stripe=stripe["STRIPE_API_BASE"] + ("" if stack.stripe is None else key),
+        stripe_events=f"{stack.stripe_events_url}   {events}",
         salesforce=salesforce["SALESFORCE_LOGIN_URL"] + ("" if stack.salesforce is None else client),
         aws=stack.local_aws.url,
         bundle=stack.local_aws.certificate.bundle,
@@ -146,6 +150,7 @@ GUIDE = """
 Orderphase runs at  {url}
   webhook secret    {secret}
   Stripe            {stripe}
+  Stripe's events   {stripe_events}
   Salesforce        {salesforce}
   AWS               {aws}   (AWS_CA_BUNDLE={bundle})
   logs              {logs}
@@ -163,11 +168,11 @@ ends its contract at once, and for good:
 
 Look inside:
 
-  .venv/bin/python -m sandbox show queues       also: sync-log, contracts, deliveries, logs
+  .venv/bin/python -m sandbox show queues       also: sync-log, contracts, catalogue, deliveries, logs
 
 Use real systems instead of the emulators (before `make local`):
 
-  STRIPE_API_BASE=https://api.stripe.com STRIPE_API_KEY=sk_test_…
+  STRIPE_API_BASE=https://api.stripe.com STRIPE_API_KEY=sk_test_… STRIPE_WEBHOOK_SECRET=whsec_…
   SALESFORCE_LOGIN_URL=https://….my.salesforce.com SALESFORCE_CLIENT_ID=… SALESFORCE_CLIENT_SECRET=…
 
 Ctrl-C stops everything.

@@ -22,8 +22,9 @@ SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 Architecture = Literal["arm64", "x86_64"]
 
 # By the name of the template's parameter that switches the flow on. Its function, queues and outputs begin with it.
-FLOWS = ("OrderActivation", "OrderItemUpdate", "Cancellation")
-FUNCTIONS = ("SalesforceWebhookFunction", *(f"{flow}Function" for flow in FLOWS), "RollingWindowFunction")
+FLOWS = ("OrderActivation", "OrderItemUpdate", "Cancellation", "ProductUpsert", "PriceUpsert", "AccountUpsert")
+WEBHOOKS = ("SalesforceWebhookFunction", "StripeWebhookFunction")
+FUNCTIONS = (*WEBHOOKS, *(f"{flow}Function" for flow in FLOWS), "RollingWindowFunction")
 CONSOLIDATION_LAYER = "ConsolidationLayer"
 DEPENDENCIES_LAYER = "DependenciesLayer"
 

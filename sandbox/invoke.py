@@ -13,12 +13,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
+from orderphase.ingress.signature import sign
 from sandbox import relay
 from sandbox.aws import CREDENTIALS
 from sandbox.build import CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, FUNCTIONS, ROOT, SAM, host_architecture
@@ -29,6 +31,7 @@ NO_ENGINE = 3
 SAM_PYTHON = SAM.with_name("python")
 EVENTS = ROOT / "events"
 WEBHOOK_EVENT = EVENTS / "salesforce_webhook.json"
+STRIPE_SIGNATURE = "Stripe-Signature"
 
 # The container's entry: the way to the local stack first, then the function as it is.
 ENTRY = """
@@ -57,7 +60,7 @@ def main() -> int:
         failures = 0
         for function, event in samples():
             print(f"{function} {event.name} …", file=sys.stderr, flush=True)
-            problem = verdict(function, _invoke(stack, template, function, event))
+            problem = verdict(function, _invoke(stack, template, function, timely(stack, event, folder)))
             print(f"{function} {event.name}: {problem or 'ok'}", flush=True)
             failures += problem is not None
     return 1 if failures else 0
@@ -79,7 +82,11 @@ def verdict(function: str, answer: Any) -> str | None:
     if not isinstance(answer, dict) or "errorMessage" in answer:
         return f"failed: {answer}"
     # What each answers where all is well; the flows' functions, that no message is to come again.
-    fine: dict[str, dict[str, Any]] = {"SalesforceWebhookFunction": {"statusCode": 202}, "RollingWindowFunction": {"queued": 0}}
+    fine: dict[str, dict[str, Any]] = {
+        "SalesforceWebhookFunction": {"statusCode": 202},
+        "StripeWebhookFunction": {"statusCode": 200},
+        "RollingWindowFunction": {"queued": 0},
+    }
     wanted = fine.get(function, {"batchItemFailures": []})
     return None if wanted.items() <= answer.items() else f"answered {answer}"
 
@@ -150,6 +157,18 @@ def _deployed_environment(stack: LocalStack, function: str) -> dict[str, str]:
     configuration = stack.aws("lambda").get_function_configuration(FunctionName=name)
     variables: dict[str, str] = configuration["Environment"]["Variables"]
     return variables
+
+
+def timely(stack: LocalStack, event: Path, folder: Path) -> Path:
+    """The sample, signed anew where it is signed: a signature is good for five minutes, and for the stack's own secret."""
+    sample = json.loads(event.read_text())
+    if STRIPE_SIGNATURE not in sample.get("headers", {}):
+        return event
+    secret = stack.secrets["StripeSecret"]["STRIPE_WEBHOOK_SECRET"]
+    sample["headers"][STRIPE_SIGNATURE] = sign(secret, sample["body"].encode(), datetime.now(UTC))
+    timely = folder / event.name
+    timely.write_text(json.dumps(sample))
+    return timely
 
 
 def _invoke(stack: LocalStack, template: Path, function: str, event: Path) -> Any:

@@ -74,6 +74,7 @@ VIEWS: dict[str, Callable[[_Running], Iterable[str]]] = {
     "queues": _queues,
     "sync-log": _table("SyncLogTableName"),
     "contracts": _table("ContractTableName"),
+    "catalogue": _table("CatalogueTableName"),
     "deliveries": _table("IdempotencyTableName"),
     "logs": _logs,
 }

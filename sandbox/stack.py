@@ -22,6 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES
+from orderphase.settings import StripeCredentials
+from orderphase.stripe.client import StripeConnection
 from sandbox.aws import LocalAws
 from sandbox.build import FLOWS, ROOT, build, host_architecture
 from sandbox.clock import Clock
@@ -92,6 +95,11 @@ class LocalStack:
         return self.secrets["SalesforceWebhookSecret"]["SALESFORCE_WEBHOOK_SECRET"]
 
     @property
+    def stripe_events_url(self) -> str:
+        """Where Stripe sends the events of the stack's account."""
+        return f"{self.url}/stripe/{self._parameters.get('StripeAccount', 'default')}/events"
+
+    @property
     def local_aws(self) -> LocalAws:
         """The local AWS; its `environment()` points any AWS tool at it."""
         if self._aws is None:
@@ -131,13 +139,13 @@ class LocalStack:
                 parameters |= self._parameters
                 self.outputs = self._aws.deploy(template, stack=STACK_NAME, parameters=parameters)
         with _step(progress, "vendors"):
-            self._put_secret("StripeSecret", stripe or self._emulate_stripe())
-            self._put_secret("SalesforceSecret", salesforce or self._emulate_salesforce())
-            self._put_secret("SalesforceWebhookSecret", self._webhook_secrets())
             api = f"{self._aws.url}/restapis/{self.outputs['ApiId']}/{STAGE}/_user_request_"
             gateway = Gateway(api, ca_bundle=str(self._aws.certificate.bundle), port=self._port)
             self._closing.callback(gateway.close)
             self.url = gateway.url
+            self._put_secret("StripeSecret", stripe or self._emulate_stripe())
+            self._put_secret("SalesforceSecret", salesforce or self._emulate_salesforce())
+            self._put_secret("SalesforceWebhookSecret", self._webhook_secrets())
             if self.salesforce is not None:
                 self.salesforce.notify(f"{self.url}/salesforce/events", self.webhook_secret)
         self._describe()
@@ -150,8 +158,13 @@ class LocalStack:
 
     def _emulate_stripe(self) -> dict[str, str]:
         self.stripe = StripeEmulator(self._clock, accounts={STRIPE_KEY: STRIPE_ACCOUNT})
+        self._closing.callback(self.stripe.close)
         server = self._closing.enter_context(Server(self.stripe))
-        return {"STRIPE_API_KEY": STRIPE_KEY, "STRIPE_API_BASE": server.url, "STRIPE_WEBHOOK_SECRET": ""}
+        reached = {"STRIPE_API_KEY": STRIPE_KEY, "STRIPE_API_BASE": server.url}
+        api = StripeConnection(StripeCredentials.from_secret("StripeSecret", json.dumps(reached))).api
+        heard: Any = [*PRODUCT_TYPES, *PRICE_TYPES]
+        endpoint = api.webhook_endpoints.create({"url": self.stripe_events_url, "enabled_events": heard})
+        return reached | {"STRIPE_ACCOUNT_ID": "", "STRIPE_WEBHOOK_SECRET": str(endpoint.secret)}
 
     def _emulate_salesforce(self) -> dict[str, str]:
         self.salesforce = SalesforceEmulator(
@@ -196,18 +209,27 @@ class LocalStack:
         return found
 
     def settle(self, timeout: float = 30.0) -> None:
-        """Wait until the org's notifications are sent and the queues are empty. Raises `TimeoutError` after `timeout` seconds.
+        """Wait until both vendors' events are sent and the queues are empty. Raises `TimeoutError` after `timeout` seconds.
 
         A message that fails stays in flight until its visibility timeout, so a stack with a failing run does not settle.
         """
         deadline = time.monotonic() + timeout
-        if self.salesforce is not None:
-            self.salesforce.flush(timeout)
         pause = threading.Event()
-        while self.waiting():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.waiting()} messages still wait after {timeout:.0f} s; see the functions' logs")
-            pause.wait(POLL_SECONDS)
+        # Twice in a row: what the last run has changed is told too.
+        quiet = 0
+        while quiet < 2:  # noqa: PLR2004 (see above)
+            self._send_events(deadline)
+            quiet = 0 if self.waiting() else quiet + 1
+            if quiet == 0:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{self.waiting()} messages still wait after {timeout:.0f} s; see the functions' logs")
+                pause.wait(POLL_SECONDS)
+
+    def _send_events(self, deadline: float) -> None:
+        if self.salesforce is not None:
+            self.salesforce.flush(max(POLL_SECONDS, deadline - time.monotonic()))
+        if self.stripe is not None:
+            self.stripe.courier.flush()
 
     def stop(self) -> None:
         """Take everything down, in the reverse order. Its logs stay in `folder`."""

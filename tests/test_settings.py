@@ -9,11 +9,14 @@ import pytest
 
 from orderphase.domain.policies import Policies
 from orderphase.errors import ConfigurationError
+from orderphase.mapping import Defaults, FieldMapping
 from orderphase.settings import (
     FlowSettings,
     RollingWindowSettings,
     SalesforceCredentials,
+    StripeAccountSettings,
     StripeCredentials,
+    StripeWebhookSettings,
     WebhookSecrets,
     WebhookSettings,
     endpoint,
@@ -25,11 +28,21 @@ WEBHOOK = {
     "ORDERPHASE_ORDER_ACTIVATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-activation.fifo",
     "ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-item-update.fifo",
     "ORDERPHASE_CANCELLATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/cancellation.fifo",
+    "ORDERPHASE_PRODUCT_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/product-upsert.fifo",
+    "ORDERPHASE_PRICE_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/price-upsert.fifo",
+    "ORDERPHASE_ACCOUNT_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/account-upsert.fifo",
 }
-SWITCHED = [name for name in WEBHOOK if name.endswith("_QUEUE")]
+STRIPE_WEBHOOK = {
+    "ORDERPHASE_STRIPE_SECRET": "orderphase/stripe",
+    "ORDERPHASE_IDEMPOTENCY_TABLE": "idempotency",
+    "ORDERPHASE_PRODUCT_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/product-upsert.fifo",
+    "ORDERPHASE_PRICE_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/price-upsert.fifo",
+    "ORDERPHASE_IGNORE_OWN_EVENTS": "on",
+}
 FLOW = {
     "ORDERPHASE_SALESFORCE_SECRET": "orderphase/salesforce",
     "ORDERPHASE_STRIPE_SECRET": "orderphase/stripe",
+    "ORDERPHASE_CATALOGUE_TABLE": "catalogue",
     "ORDERPHASE_CONTRACT_TABLE": "contracts",
     "ORDERPHASE_SYNC_LOG_TABLE": "sync-log",
     "ORDERPHASE_CURRENCY": "USD",
@@ -42,6 +55,13 @@ FLOW = {
     "ORDERPHASE_BACKDATING": "from_now",
     "ORDERPHASE_ON_SCHEDULE_ENDED": "error",
     "ORDERPHASE_ON_DRIFT": "error",
+    "ORDERPHASE_CUSTOM_PRICING": "create",
+    "ORDERPHASE_UNIT_PRICES": "per_interval",
+    "ORDERPHASE_CUSTOMER_UPDATE": "on_order",
+    "ORDERPHASE_CUSTOMER_PER_CURRENCY": "error",
+    "ORDERPHASE_WRITE_BACK": "full",
+    "ORDERPHASE_SYNC_LOG_RECORDS": "off",
+    "ORDERPHASE_IGNORE_OWN_EVENTS": "on",
 }
 ROLLING_WINDOW = {
     "ORDERPHASE_CONTRACT_TABLE": "contracts",
@@ -49,10 +69,25 @@ ROLLING_WINDOW = {
 }
 ENVIRONMENTS: list[tuple[Any, dict[str, str]]] = [
     (WebhookSettings, WEBHOOK),
+    (StripeWebhookSettings, STRIPE_WEBHOOK),
     (FlowSettings, FLOW),
     (RollingWindowSettings, ROLLING_WINDOW),
 ]
 VARIABLES = [(settings, whole, name) for settings, whole in ENVIRONMENTS for name in whole]
+# Empty where the flow is switched off.
+SWITCHED = [
+    (settings, whole, name)
+    for settings, whole, name in VARIABLES
+    if settings in (WebhookSettings, StripeWebhookSettings) and name.endswith("_QUEUE")
+]
+FLOWS = {
+    "OrderActivation": "ORDER_ACTIVATION",
+    "OrderItemUpdate": "ORDER_ITEM_UPDATE",
+    "Cancellation": "CANCELLATION",
+    "ProductUpsert": "PRODUCT_UPSERT",
+    "PriceUpsert": "PRICE_UPSERT",
+    "AccountUpsert": "ACCOUNT_UPSERT",
+}
 CHOSEN = (
     "ORDERPHASE_CURRENCY",
     "ORDERPHASE_QUANTITY_CONFLICT",
@@ -64,6 +99,13 @@ CHOSEN = (
     "ORDERPHASE_BACKDATING",
     "ORDERPHASE_ON_SCHEDULE_ENDED",
     "ORDERPHASE_ON_DRIFT",
+    "ORDERPHASE_CUSTOM_PRICING",
+    "ORDERPHASE_UNIT_PRICES",
+    "ORDERPHASE_CUSTOMER_UPDATE",
+    "ORDERPHASE_CUSTOMER_PER_CURRENCY",
+    "ORDERPHASE_WRITE_BACK",
+    "ORDERPHASE_SYNC_LOG_RECORDS",
+    "ORDERPHASE_IGNORE_OWN_EVENTS",
 )
 LOGIN = {
     "SALESFORCE_LOGIN_URL": "https://login.salesforce.com",
@@ -85,12 +127,18 @@ def fault(read: Any, *arguments: Any) -> str:
 def test_a_complete_environment_is_read_and_the_rest_is_ignored() -> None:
     webhook = WebhookSettings.from_environment(WEBHOOK | {"PATH": "/usr/bin"})
     assert (webhook.webhook_secret, webhook.idempotency_table) == ("orderphase/webhook", "idempotency")
-    queues = (webhook.order_activation_queue, webhook.order_item_update_queue, webhook.cancellation_queue)
-    assert queues == tuple(WEBHOOK[name] for name in SWITCHED)
+    assert webhook.queues == {switch: WEBHOOK[f"ORDERPHASE_{name}_QUEUE"] for switch, name in FLOWS.items()}
+    stripe = StripeWebhookSettings.from_environment(STRIPE_WEBHOOK | {"PATH": "/usr/bin"})
+    assert (stripe.idempotency_table, stripe.ignore_own_events) == ("idempotency", True)
+    assert stripe.queues == {
+        "ProductUpsert": STRIPE_WEBHOOK["ORDERPHASE_PRODUCT_UPSERT_QUEUE"],
+        "PriceUpsert": STRIPE_WEBHOOK["ORDERPHASE_PRICE_UPSERT_QUEUE"],
+    }
     flow = FlowSettings.from_environment(FLOW | {"PATH": "/usr/bin"})
     assert (flow.salesforce_secret, flow.stripe_secret) == ("orderphase/salesforce", "orderphase/stripe")
     assert (flow.contract_table, flow.sync_log_table, flow.currency) == ("contracts", "sync-log", "USD")
-    assert flow.policies == Policies()
+    assert (flow.catalogue_table, flow.sync_log_records, flow.ignore_own_events) == ("catalogue", False, True)
+    assert flow.policies(FieldMapping()) == Policies()
     window = RollingWindowSettings.from_environment(ROLLING_WINDOW | {"PATH": "/usr/bin"})
     assert (window.contract_table, window.order_activation_queue) == tuple(ROLLING_WINDOW.values())
 
@@ -107,10 +155,16 @@ def test_every_choice_becomes_a_policy() -> None:
         "ORDERPHASE_BACKDATING": "catch_up",
         "ORDERPHASE_ON_SCHEDULE_ENDED": "recreate",
         "ORDERPHASE_ON_DRIFT": "repair",
+        "ORDERPHASE_CUSTOM_PRICING": "standard",
+        "ORDERPHASE_UNIT_PRICES": "per_term",
+        "ORDERPHASE_CUSTOMER_UPDATE": "on_account_change",
+        "ORDERPHASE_CUSTOMER_PER_CURRENCY": "create",
+        "ORDERPHASE_WRITE_BACK": "ids_only",
     }
     flow = FlowSettings.from_environment(FLOW | chosen)
     assert flow.currency == "CHF"
-    assert flow.policies == Policies(
+    defaults = Defaults(collection_method="send_invoice", days_until_due=30)
+    assert flow.policies(FieldMapping(defaults=defaults)) == Policies(
         quantity_conflict="latest",
         end_dates="inclusive",
         time_zone="Europe/Zurich",
@@ -120,7 +174,24 @@ def test_every_choice_becomes_a_policy() -> None:
         backdating="catch_up",
         on_schedule_ended="recreate",
         on_drift="repair",
+        custom_pricing="standard",
+        unit_prices="per_term",
+        customer_update="on_account_change",
+        customer_per_currency="create",
+        write_back="ids_only",
+        collection_method="send_invoice",
+        days_until_due=30,
     )
+
+
+@pytest.mark.parametrize(("said", "on"), [("on", True), ("off", False)])
+def test_a_switch_is_on_or_off(said: str, *, on: bool) -> None:
+    environment = FLOW | {"ORDERPHASE_SYNC_LOG_RECORDS": said, "ORDERPHASE_IGNORE_OWN_EVENTS": said}
+    flow = FlowSettings.from_environment(environment)
+    assert (flow.sync_log_records, flow.ignore_own_events) == (on, on)
+    for wrong in ("", "On", "true", "1"):
+        told = fault(FlowSettings.from_environment, FLOW | {"ORDERPHASE_SYNC_LOG_RECORDS": wrong})
+        assert told == "environment: ORDERPHASE_SYNC_LOG_RECORDS: is neither on nor off"
 
 
 @pytest.mark.parametrize(("settings", "whole", "name"), VARIABLES)
@@ -129,17 +200,16 @@ def test_a_missing_variable_is_named(settings: Any, whole: dict[str, str], name:
     assert fault(settings.from_environment, environment) == f"environment: {name}: is missing"
 
 
-@pytest.mark.parametrize(
-    ("settings", "whole", "name"), [entry for entry in VARIABLES if entry[0] is not WebhookSettings or entry[2] not in SWITCHED]
-)
+@pytest.mark.parametrize(("settings", "whole", "name"), [entry for entry in VARIABLES if entry not in SWITCHED])
 def test_an_empty_variable_is_named(settings: Any, whole: dict[str, str], name: str) -> None:
     assert fault(settings.from_environment, whole | {name: ""}).startswith(f"environment: {name}: ")
 
 
-@pytest.mark.parametrize("name", SWITCHED)
-def test_the_queue_of_a_flow_that_is_off_is_empty(name: str) -> None:
-    webhook = WebhookSettings.from_environment(WEBHOOK | {name: ""})
-    assert getattr(webhook, name.removeprefix("ORDERPHASE_").lower()) is None
+@pytest.mark.parametrize(("settings", "whole", "name"), SWITCHED)
+def test_the_queue_of_a_flow_that_is_off_is_empty(settings: Any, whole: dict[str, str], name: str) -> None:
+    queues = settings.from_environment(whole | {name: ""}).queues
+    (switch,) = [switch for switch, flow in FLOWS.items() if f"ORDERPHASE_{flow}_QUEUE" == name]
+    assert [flow for flow, queue in queues.items() if queue is None] == [switch]
 
 
 @pytest.mark.parametrize("name", CHOSEN)
@@ -150,6 +220,54 @@ def test_a_malformed_variable_is_named_and_not_repeated(name: str) -> None:
 def test_all_faults_are_named_at_once() -> None:
     told = fault(FlowSettings.from_environment, {})
     assert all(f"{name}: is missing" in told for name in FLOW)
+    told = fault(
+        FlowSettings.from_environment,
+        FLOW | {"ORDERPHASE_MORE_STRIPE_ACCOUNTS": "eu,eu", "ORDERPHASE_CURRENCY": "hunter2", "ORDERPHASE_TIME_ZONE": ""},
+    )
+    for name in ("ORDERPHASE_MORE_STRIPE_ACCOUNTS", "ORDERPHASE_CURRENCY", "ORDERPHASE_TIME_ZONE"):
+        assert f"{name}: " in told
+
+
+# ---- Stripe accounts --------------------------------------------------------------------------------------------------
+
+ACCOUNTS = {
+    "ORDERPHASE_STRIPE_SECRET": "arn:stripe",
+    "ORDERPHASE_STRIPE_ACCOUNT": "main",
+    "ORDERPHASE_MORE_STRIPE_ACCOUNTS": "eu, us-2",
+    "ORDERPHASE_STRIPE_SECRET_PREFIX": "orderphase-dev/stripe/",
+}
+
+
+def test_each_account_has_a_secret_and_the_first_is_the_stacks_own() -> None:
+    held = StripeAccountSettings.from_environment(ACCOUNTS).stripe_secrets
+    assert list(held.items()) == [
+        ("main", "arn:stripe"),
+        ("eu", "orderphase-dev/stripe/eu"),
+        ("us-2", "orderphase-dev/stripe/us-2"),
+    ]
+
+
+@pytest.mark.parametrize("settings", [FlowSettings, StripeWebhookSettings])
+def test_one_account_is_enough(settings: Any) -> None:
+    assert settings.from_environment(FLOW | STRIPE_WEBHOOK).stripe_secrets == {"default": "orderphase/stripe"}
+    alone = settings.from_environment(FLOW | STRIPE_WEBHOOK | ACCOUNTS | {"ORDERPHASE_MORE_STRIPE_ACCOUNTS": ""})
+    assert alone.stripe_secrets == {"main": "arn:stripe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ORDERPHASE_STRIPE_ACCOUNT", "", "ORDERPHASE_STRIPE_ACCOUNT: is not a name for a Stripe account, such as"),
+        ("ORDERPHASE_STRIPE_ACCOUNT", "Hunter2", "ORDERPHASE_STRIPE_ACCOUNT: is not a name"),
+        ("ORDERPHASE_STRIPE_ACCOUNT", "a" * 41, "ORDERPHASE_STRIPE_ACCOUNT: is not a name"),
+        ("ORDERPHASE_STRIPE_ACCOUNT", "eu\n", "ORDERPHASE_STRIPE_ACCOUNT: is not a name"),
+        ("ORDERPHASE_MORE_STRIPE_ACCOUNTS", "eu, hunter2!", "ORDERPHASE_MORE_STRIPE_ACCOUNTS[1]: is not a name"),
+        ("ORDERPHASE_MORE_STRIPE_ACCOUNTS", "eu,main", "ORDERPHASE_MORE_STRIPE_ACCOUNTS: names an account twice"),
+        ("ORDERPHASE_MORE_STRIPE_ACCOUNTS", "eu,eu", "ORDERPHASE_MORE_STRIPE_ACCOUNTS: names an account twice"),
+    ],
+)
+def test_a_wrong_account_is_named(name: str, value: str, said: str) -> None:
+    assert fault(StripeAccountSettings.from_environment, ACCOUNTS | {name: value}).startswith(f"environment: {said}")
 
 
 # ---- secrets ----------------------------------------------------------------------------------------------------------
@@ -178,6 +296,8 @@ def test_a_secret_is_a_json_object(kind: Any, text: str) -> None:
         (StripeCredentials, {}, "STRIPE_API_KEY"),
         (StripeCredentials, {"STRIPE_API_KEY": 5}, "STRIPE_API_KEY"),
         (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_API_BASE": "http://hunter2.com"}, "STRIPE_API_BASE"),
+        (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_ACCOUNT_ID": "hunter2"}, "STRIPE_ACCOUNT_ID"),
+        (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_WEBHOOK_SECRET": {"hunter2": 1}}, "STRIPE_WEBHOOK_SECRET"),
     ],
 )
 def test_a_fault_names_the_secret_and_its_key(kind: Any, source: dict[str, Any], key: str) -> None:
@@ -196,10 +316,15 @@ def test_the_org_is_reached_by_client_credentials_or_jwt_bearer() -> None:
     without = {name: value for name, value in LOGIN.items() if name != "SALESFORCE_CLIENT_SECRET"}
     assert SalesforceCredentials.from_secret("x", json.dumps(LOGIN)).client_secret == "hunter2"
     assert SalesforceCredentials.from_secret("x", json.dumps(without | key)).private_key == "hunter2"
-    assert "SALESFORCE_CLIENT_SECRET is missing" in fault(SalesforceCredentials.from_secret, "x", json.dumps(without))
+    told = fault(SalesforceCredentials.from_secret, "x", json.dumps(without))
+    assert told == "secret x: SALESFORCE_CLIENT_SECRET: is missing; it is needed unless SALESFORCE_PRIVATE_KEY is given"
     for half in ("SALESFORCE_USERNAME", "SALESFORCE_PRIVATE_KEY"):
         told = fault(SalesforceCredentials.from_secret, "x", json.dumps(LOGIN | {half: "hunter2"}))
-        assert "SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY belong together" in told
+        assert told == (
+            "secret x: SALESFORCE_PRIVATE_KEY: belongs together with SALESFORCE_USERNAME (JWT bearer): give both or neither"
+        )
+    everything = fault(SalesforceCredentials.from_secret, "x", json.dumps({"SALESFORCE_LOGIN_URL": "hunter2"}))
+    assert [name for name in LOGIN if f"{name}: is " in everything] == [*LOGIN]
 
 
 def test_stripe_is_reached_where_it_is_unless_a_base_is_given() -> None:
@@ -212,6 +337,33 @@ def test_stripe_is_reached_where_it_is_unless_a_base_is_given() -> None:
 
 
 @pytest.mark.parametrize(
+    ("held", "secrets"),
+    [
+        ({}, ()),
+        ({"STRIPE_WEBHOOK_SECRET": ""}, ()),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_1"}, ("whsec_1",)),
+        ({"STRIPE_WEBHOOK_SECRET": " whsec_1, whsec_2\nwhsec_3,"}, ("whsec_1", "whsec_2", "whsec_3")),
+        ({"STRIPE_WEBHOOK_SECRET": ["whsec_1", "whsec_2"]}, ("whsec_1", "whsec_2")),
+    ],
+)
+def test_an_account_has_any_number_of_webhook_secrets(held: dict[str, Any], secrets: tuple[str, ...]) -> None:
+    assert StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "k"} | held)).webhook_secrets == secrets
+
+
+@pytest.mark.parametrize(
+    ("held", "account_id"),
+    [
+        ({}, None),
+        ({"STRIPE_ACCOUNT_ID": ""}, None),
+        ({"STRIPE_ACCOUNT_ID": None}, None),
+        ({"STRIPE_ACCOUNT_ID": "acct_1"}, "acct_1"),
+    ],
+)
+def test_a_connected_account_is_named_by_its_id(held: dict[str, Any], account_id: str | None) -> None:
+    assert StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "k"} | held)).account_id == account_id
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         WebhookSecrets.from_secret(
@@ -220,7 +372,7 @@ def test_stripe_is_reached_where_it_is_unless_a_base_is_given() -> None:
         SalesforceCredentials.from_secret(
             "x", json.dumps(LOGIN | {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "hunter2"})
         ),
-        StripeCredentials.from_secret("x", '{"STRIPE_API_KEY": "hunter2"}'),
+        StripeCredentials.from_secret("x", '{"STRIPE_API_KEY": "hunter2", "STRIPE_WEBHOOK_SECRET": "hunter2"}'),
     ],
     ids=lambda settings: type(settings).__name__,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orderphase.bootstrap import cancellation
 from orderphase.domain.cancellation import CancellationRequest
-from orderphase.ingress.events import CancellationData
+from orderphase.ingress.events import CANCELLATION_REQUESTED, CancellationData
 from orderphase.worker import Worker
 
 
@@ -18,9 +18,14 @@ def requested(data: CancellationData) -> CancellationRequest:
     )
 
 
-worker = Worker(
-    cancellation,
-    CancellationData,
-    lambda flow, event, data: flow.run(event.record_id, event_id=event.id, org_id=event.org_id, request=requested(data)),
+worker = Worker(cancellation).on(
+    CANCELLATION_REQUESTED,
+    lambda flow, event, data: flow.run(
+        event.record_id,
+        event_id=event.id,
+        org_id=event.org_id,
+        request=requested(data),
+        idempotency_key=data.idempotency_key,
+    ),
 )
 handler = worker.handler

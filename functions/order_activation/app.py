@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from orderphase.bootstrap import order_activation
-from orderphase.ingress.events import OrderActivationData
+from orderphase.ingress.events import ORDER_ACTIVATED
 from orderphase.worker import Worker
 
-worker = Worker(
-    order_activation,
-    OrderActivationData,
+worker = Worker(order_activation).on(
+    ORDER_ACTIVATED,
     lambda flow, event, data: flow.run(
-        event.record_id, event_id=event.id, org_id=event.org_id, contract_due=bool(data.contract_due)
+        event.record_id,
+        event_id=event.id,
+        org_id=event.org_id,
+        contract_due=bool(data.contract_due),
+        idempotency_key=data.idempotency_key,
     ),
 )
 handler = worker.handler

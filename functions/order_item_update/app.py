@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from orderphase.bootstrap import order_item_update
-from orderphase.ingress.events import OrderItemData
+from orderphase.ingress.events import ORDER_ITEM_UPDATED
 from orderphase.worker import Worker
 
-worker = Worker(
-    order_item_update,
-    OrderItemData,
+worker = Worker(order_item_update).on(
+    ORDER_ITEM_UPDATED,
     lambda flow, event, data: flow.run(
-        event.record_id, event_id=event.id, org_id=event.org_id, changed_fields=data.changed_fields
+        event.record_id,
+        event_id=event.id,
+        org_id=event.org_id,
+        changed_fields=data.changed_fields,
+        idempotency_key=data.idempotency_key,
     ),
 )
 handler = worker.handler

@@ -16,8 +16,11 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from orderphase.errors import ConfigurationError, OrderphaseError, TransientError, UnknownOutcomeError
-from orderphase.ingress.aws import AcceptedEvents, FlowQueues, RotatingSecrets
-from orderphase.ingress.events import EventError, SalesforceEvent, parse
+from orderphase.ingress.aws import AcceptedEvents, FlowQueues, RotatingSecret
+from orderphase.ingress.documents import EventError
+from orderphase.ingress.events import SalesforceEvent, parse
+from orderphase.ingress.stripe_events import StripeEvent
+from orderphase.settings import WebhookSecrets
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -49,6 +52,11 @@ def _event(**changes: object) -> SalesforceEvent:
         "data": {},
     }
     return parse(json.dumps(event | changes).encode())
+
+
+def _told(**changes: object) -> StripeEvent:
+    event = {"id": "evt_1", "type": "product.updated", "account": "default", "object_id": "prod_1", "product_id": "prod_1"}
+    return StripeEvent.of({**event, "created": 1_795_168_800, **changes})
 
 
 @pytest.fixture
@@ -103,6 +111,24 @@ def test_the_same_event_twice_is_one_message(queue: tuple[SQSClient, str]) -> No
     queues.send(_event(), "request-2")
     queues.send(_event(org_id="00D000000000002EAA"), "request-3")
     assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["ApproximateNumberOfMessages"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("product", "group"),
+    [
+        ("prod_1", "default:prod_1"),
+        ("p" * 120, f"default:{'p' * 120}"),
+        ("p" * 121, hashlib.sha256(f"default:{'p' * 121}".encode()).hexdigest()),
+        ("our best", hashlib.sha256(b"default:our best").hexdigest()),
+        ("größer", hashlib.sha256("default:größer".encode()).hexdigest()),
+    ],
+)
+def test_a_group_is_named_as_sqs_takes_it(queue: tuple[SQSClient, str], product: str, group: str) -> None:
+    sqs, url = queue
+    FlowQueues(sqs, {"product.updated": url}).send(_told(object_id=product, product_id=product), "request-1")
+    [message] = _messages(sqs, url)
+    assert message["Attributes"]["MessageGroupId"] == group
+    assert message["Attributes"]["MessageDeduplicationId"] == hashlib.sha256(b"defaultevt_1").hexdigest()
 
 
 def test_a_queue_takes_the_types_of_its_table(queue: tuple[SQSClient, str]) -> None:
@@ -184,8 +210,10 @@ class Calls:
             raise self.error
 
 
-def _accepted(dynamodb: DynamoDBClient, name: str = "accepted", remaining: int = 10_000) -> AcceptedEvents:
-    accepted = AcceptedEvents(dynamodb, name)
+def _accepted(
+    dynamodb: DynamoDBClient, name: str = "accepted", remaining: int = 10_000, prefix: str = "salesforce_event"
+) -> AcceptedEvents:
+    accepted = AcceptedEvents(dynamodb, name, prefix)
     context: Any = Context(remaining)
     accepted.register(context)
     return accepted
@@ -234,6 +262,16 @@ def test_an_id_cannot_stand_for_something_else(table: DynamoDBClient, change: di
     with pytest.raises(EventError, match="id: has been used for another event"):
         accepted.once(_event(**change), calls)
     assert calls.count == 0
+
+
+def test_what_one_account_tells_is_nothing_to_another(table: DynamoDBClient) -> None:
+    accepted, calls = _accepted(table, prefix="stripe_event"), Calls()
+    assert accepted.once(_told(), calls) is True
+    assert accepted.once(_told(), calls) is False
+    assert accepted.once(_told(account="other"), calls) is True
+    assert _accepted(table, prefix="another_route").once(_told(), calls) is True
+    assert calls.count == 3
+    assert all("evt_1" not in json.dumps(item) for item in table.scan(TableName="accepted")["Items"])
 
 
 def test_the_same_event_told_later_is_the_same(table: DynamoDBClient) -> None:
@@ -298,20 +336,24 @@ def secret(aws: None) -> SecretsManagerClient:
     return manager
 
 
+def _shared(manager: SecretsManagerClient, name: str = "webhook") -> RotatingSecret[tuple[str, ...]]:
+    return RotatingSecret(manager, name, lambda name, text: WebhookSecrets.from_secret(name, text).valid)
+
+
 def _store(manager: SecretsManagerClient, value: str | dict[str, str]) -> None:
     manager.put_secret_value(SecretId="webhook", SecretString=value if isinstance(value, str) else json.dumps(value))
 
 
 def test_the_secrets_are_cached(secret: SecretsManagerClient) -> None:
-    secrets = RotatingSecrets(secret, "webhook")
+    secrets = _shared(secret)
     assert secrets.valid() == (CURRENT,)
     _store(secret, {"SALESFORCE_WEBHOOK_SECRET": NEXT, "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": CURRENT})
     assert secrets.valid() == (CURRENT,)
-    assert RotatingSecrets(secret, "webhook").valid() == (NEXT, CURRENT)
+    assert _shared(secret).valid() == (NEXT, CURRENT)
 
 
 def test_looking_again_finds_what_was_rotated_and_keeps_it(secret: SecretsManagerClient) -> None:
-    secrets = RotatingSecrets(secret, "webhook")
+    secrets = _shared(secret)
     assert secrets.valid() == (CURRENT,)
     _store(secret, {"SALESFORCE_WEBHOOK_SECRET": NEXT, "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": CURRENT})
     assert secrets.refetched(NOW) == (NEXT, CURRENT)
@@ -319,7 +361,7 @@ def test_looking_again_finds_what_was_rotated_and_keeps_it(secret: SecretsManage
 
 
 def test_nobody_can_make_us_look_more_often_than_every_thirty_seconds(secret: SecretsManagerClient) -> None:
-    secrets = RotatingSecrets(secret, "webhook")
+    secrets = _shared(secret)
     assert secrets.refetched(NOW) == (CURRENT,)
     assert secrets.refetched(NOW + timedelta(seconds=29)) is None
     assert secrets.refetched(NOW + timedelta(seconds=30)) == (CURRENT,)
@@ -327,7 +369,7 @@ def test_nobody_can_make_us_look_more_often_than_every_thirty_seconds(secret: Se
 
 
 def test_a_failed_look_counts_too(secret: SecretsManagerClient) -> None:
-    secrets = RotatingSecrets(secret, "gone")
+    secrets = _shared(secret, "gone")
     with pytest.raises(ConfigurationError):
         secrets.refetched(NOW)
     assert secrets.refetched(NOW + timedelta(seconds=1)) is None
@@ -339,19 +381,19 @@ def test_a_secret_that_is_not_filled_in_is_a_configuration_error(
 ) -> None:
     _store(secret, value)
     with pytest.raises(ConfigurationError, match="secret webhook: ") as failure:
-        RotatingSecrets(secret, "webhook").valid()
+        _shared(secret).valid()
     assert "whsec" not in failure.value.message
 
 
 def test_a_binary_secret_is_a_configuration_error(secret: SecretsManagerClient) -> None:
     secret.put_secret_value(SecretId="webhook", SecretBinary=b"{}")
     with pytest.raises(ConfigurationError, match="is binary"):
-        RotatingSecrets(secret, "webhook").valid()
+        _shared(secret).valid()
 
 
 def test_a_missing_secret_is_a_configuration_error(secret: SecretsManagerClient) -> None:
     with pytest.raises(ConfigurationError, match="secret gone: AWS refused \\(ResourceNotFoundException\\)"):
-        RotatingSecrets(secret, "gone").valid()
+        _shared(secret, "gone").valid()
 
 
 def test_a_failing_secrets_manager_is_worth_another_try() -> None:
@@ -359,4 +401,4 @@ def test_a_failing_secrets_manager_is_worth_another_try() -> None:
     with Stubber(manager) as stub:
         stub.add_client_error("get_secret_value", service_error_code="InternalServiceError", http_status_code=500)
         with pytest.raises(UnknownOutcomeError):
-            RotatingSecrets(manager, "webhook").valid()
+            _shared(manager).valid()

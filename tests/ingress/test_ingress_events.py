@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderphase.errors import DataError
-from orderphase.ingress.events import KNOWN_TYPES, MAX_DEPTH, CancellationData, EventError, OrderItemData, parse
+from orderphase.ingress.documents import MAX_DEPTH, EventError
+from orderphase.ingress.events import KNOWN_TYPES, CancellationData, MirrorData, OrderItemData, RecordData, parse
 
 EVENT = {
     "id": "evt-1",
@@ -29,7 +30,11 @@ RECORDS = {
     "product.upserted": "01t000000000001AAA",
     "pricebook_entry.upserted": "01u000000000001AAA",
     "account.upserted": "001000000000001AAA",
+    "stripe_product.upserted": "a0A000000000001EAA",
+    "stripe_price.upserted": "a0B000000000001EAA",
 }
+# Their records' ids begin differently in each org.
+MIRRORS = {"stripe_product.upserted", "stripe_price.upserted"}
 CANCELLATION = {"type": "order.cancellation_requested"}
 ABSENT = object()
 
@@ -58,11 +63,59 @@ def test_every_known_type_has_its_record() -> None:
         assert parse(_body(type=kind, record_id=record)).record_id == record
 
 
-@pytest.mark.parametrize("kind", sorted(RECORDS))
+@pytest.mark.parametrize("kind", sorted(RECORDS.keys() - MIRRORS))
 def test_a_record_of_another_type_is_refused(kind: str) -> None:
     others = {record for record in RECORDS.values() if record != RECORDS[kind]}
     for record in others:
         assert _fault(_body(type=kind, record_id=record)).startswith("record_id: is not the id of a")
+
+
+@pytest.mark.parametrize("kind", sorted(MIRRORS))
+def test_a_mirror_may_be_any_record_that_is_one(kind: str) -> None:
+    for record in RECORDS.values():
+        assert parse(_body(type=kind, record_id=record[:15])).record_id == record
+    assert _fault(_body(type=kind, record_id="prod_1")) == "record_id: is not a Salesforce id of 15 or 18 characters"
+
+
+CONTRACT, USER = "800000000000001AAA", "005000000000001AAA"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "group"),
+    [
+        ("order.activated", {"contract_id": CONTRACT}, CONTRACT),
+        ("order_item.updated", {"contract_id": CONTRACT}, CONTRACT),
+        ("order.cancellation_requested", {"contract_id": CONTRACT}, CONTRACT),
+        *((kind, {}, RECORDS[kind]) for kind in RECORDS),
+        ("product.upserted", {"contract_id": CONTRACT}, RECORDS["product.upserted"]),
+        ("stripe_product.upserted", {"stripe_id": "prod_1"}, "prod_1"),
+        ("stripe_price.upserted", {"stripe_id": "price_1"}, "price_1"),
+        ("stripe_price.upserted", {"stripe_id": None}, RECORDS["stripe_price.upserted"]),
+        ("quote.accepted", {"stripe_id": "prod_1", "contract_id": CONTRACT}, RECORDS["order.activated"]),
+    ],
+)
+def test_what_an_event_is_kept_in_sequence_with(kind: str, data: dict[str, Any], group: str) -> None:
+    event = parse(_body(type=kind, record_id=RECORDS.get(kind, RECORDS["order.activated"]), data=data))
+    assert event.group == group
+    assert event.sender == "00D000000000001EAA"
+
+
+@pytest.mark.parametrize("kind", ["order_item.updated", "product.upserted", "pricebook_entry.upserted", "account.upserted"])
+def test_what_changed_and_who_changed_it(kind: str) -> None:
+    event = parse(_body(type=kind, record_id=RECORDS[kind], data={"changed_fields": ["Name"], "changed_by": USER[:15]}))
+    assert isinstance(event.data, OrderItemData | RecordData)
+    assert (event.data.changed_fields, event.data.changed_by) == (["Name"], USER)
+    silent = parse(_body(type=kind, record_id=RECORDS[kind])).data
+    assert isinstance(silent, OrderItemData | RecordData)
+    assert (silent.changed_fields, silent.changed_by) == (None, None)
+    stranger = _body(type=kind, record_id=RECORDS[kind], data={"changed_by": "001000000000001AAA"})
+    assert _fault(stranger) == "data.changed_by: is not the id of a User (005…)"
+
+
+def test_what_a_mirror_stands_for() -> None:
+    mirror = parse(_body(type="stripe_price.upserted", record_id="a0B000000000001", data={"stripe_id": "gold"})).data
+    assert isinstance(mirror, MirrorData)
+    assert mirror.stripe_id == "gold"
 
 
 @pytest.mark.parametrize("data", [{"mode": "whatever", "changed_fields": 1}, [], "x"])

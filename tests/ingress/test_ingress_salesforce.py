@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderphase.errors import ConfigurationError, OrderphaseError, TransientError, UnknownOutcomeError
-from orderphase.ingress.events import EventError, SalesforceEvent
+from orderphase.errors import ConfigurationError, TransientError, UnknownOutcomeError
+from orderphase.ingress.events import KNOWN_TYPES, SalesforceEvent
 from orderphase.ingress.gateway import Request
-from orderphase.ingress.salesforce import MAX_BODY_BYTES, Answer, Outcome, receive
+from orderphase.ingress.routes import Answer, Event, Intake, Outcome
+from orderphase.ingress.salesforce import MAX_BODY_BYTES, receive
 from orderphase.ingress.signature import sign
+from tests.ingress.fakes import Once, Queues, Secrets
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 CURRENT, PREVIOUS, NEXT = "whsec_current", "whsec_previous", "whsec_next"
@@ -29,66 +31,23 @@ EVENT = {
 }
 ACCEPTED = {"accepted": True, "id": "evt-1"}
 UNVERIFIED = {"accepted": False, "reason": "the sender could not be verified"}
+SWITCHES = {kind: f"the switch of {kind}" for kind in KNOWN_TYPES}
 TRY_AGAIN = {"accepted": False, "reason": "the event could not be taken; try again later"}
-
-
-class Secrets:
-    def __init__(self, *known: str, fresh: Iterable[str] | None = None, error: OrderphaseError | None = None) -> None:
-        self.known, self.fresh, self.error, self.refetches = known, fresh, error, 0
-
-    def valid(self) -> tuple[str, ...]:
-        if self.error:
-            raise self.error
-        return self.known
-
-    def refetched(self, now: datetime) -> tuple[str, ...] | None:
-        self.refetches += 1
-        return None if self.fresh is None else tuple(self.fresh)
-
-
-class Queues:
-    def __init__(self, error: OrderphaseError | None = None) -> None:
-        self.error = error
-        self.sent: list[tuple[SalesforceEvent, str]] = []
-
-    def takes(self, event_type: str) -> bool:
-        return event_type == "order.activated"
-
-    def send(self, event: SalesforceEvent, correlation_id: str) -> None:
-        if self.error:
-            raise self.error
-        self.sent.append((event, correlation_id))
-
-
-class Once:
-    def __init__(self, error: OrderphaseError | None = None) -> None:
-        self.error = error
-        self.accepted: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def __call__(self, event: SalesforceEvent, accept: Callable[[], None]) -> bool:
-        if self.error:
-            raise self.error
-        key, about = (event.org_id, event.id), (event.type, event.record_id)
-        if key not in self.accepted:
-            accept()
-            self.accepted[key] = about
-            return True
-        if self.accepted[key] != about:
-            raise EventError("id: has been used for another event")
-        return False
 
 
 class Route:
     """The route with its fakes; `post` answers as `receive` does."""
 
-    def __init__(self, secrets: Secrets | None = None, queues: Queues | None = None, once: Once | None = None) -> None:
-        self.secrets = secrets or Secrets(CURRENT, PREVIOUS)
-        self.queues = queues or Queues()
+    def __init__(
+        self, secrets: Secrets[Sequence[str]] | None = None, queues: Queues | None = None, once: Once | None = None
+    ) -> None:
+        self.secrets = secrets or Secrets([CURRENT, PREVIOUS])
+        self.queues = queues or Queues("order.activated")
         self.once = once or Once()
 
     def post(self, body: bytes, headers: dict[str, str], now: datetime = NOW) -> Answer:
         request = Request(headers, body, "request-1")
-        return receive(request, secrets=self.secrets, queues=self.queues, once=self.once, now=now)
+        return receive(request, secrets=self.secrets, intake=Intake(self.queues, SWITCHES, self.once), now=now)
 
 
 def _body(**changes: object) -> bytes:
@@ -212,14 +171,21 @@ def test_the_largest_event_is_taken() -> None:
     ("kind", "record", "note"),
     [
         ("quote.accepted", "0Q0000000000001CAA", "the type is not known"),
-        ("order_item.updated", "802000000000001AAA", "the type has no flow"),
-        ("order.cancellation_requested", "801000000000001AAA", "the type has no flow"),
-        ("product.upserted", "01t000000000001AAA", "the type has no flow"),
-        ("pricebook_entry.upserted", "01u000000000001AAA", "the type has no flow"),
-        ("account.upserted", "001000000000001AAA", "the type has no flow"),
+        *(
+            (kind, record, f"the flow is switched off; set the template's parameter the switch of {kind} to on")
+            for kind, record in {
+                "order_item.updated": "802000000000001AAA",
+                "order.cancellation_requested": "801000000000001AAA",
+                "product.upserted": "01t000000000001AAA",
+                "pricebook_entry.upserted": "01u000000000001AAA",
+                "account.upserted": "001000000000001AAA",
+                "stripe_product.upserted": "a0A000000000001EAA",
+                "stripe_price.upserted": "a0B000000000001EAA",
+            }.items()
+        ),
     ],
 )
-def test_types_without_a_flow_are_accepted_and_ignored(kind: str, record: str, note: str) -> None:
+def test_types_that_no_flow_takes_are_accepted_and_ignored(kind: str, record: str, note: str) -> None:
     route = Route()
     body = _body(type=kind, record_id=record)
     got = route.post(body, _signed(body))
@@ -233,6 +199,7 @@ def test_the_message_carries_the_normalised_event_and_the_request_id() -> None:
     body = _body(record_id="801000000000001", data={"contract_id": "800000000000001"})
     route.post(body, _signed(body))
     [(event, correlation_id)] = route.queues.sent
+    assert isinstance(event, SalesforceEvent)
     assert (event.record_id, event.data.contract_id) == ("801000000000001AAA", "800000000000001AAA")
     assert correlation_id == "request-1"
 
@@ -266,9 +233,9 @@ def test_an_id_stands_for_one_event() -> None:
 @pytest.mark.parametrize(
     "route",
     [
-        lambda: Route(secrets=Secrets(error=TransientError("Secrets Manager is away"))),
-        lambda: Route(secrets=Secrets(error=ConfigurationError("the secret is empty"))),
-        lambda: Route(queues=Queues(error=UnknownOutcomeError("SQS is away"))),
+        lambda: Route(secrets=Secrets([], error=TransientError("Secrets Manager is away"))),
+        lambda: Route(secrets=Secrets([], error=ConfigurationError("the secret is empty"))),
+        lambda: Route(queues=Queues("order.activated", error=UnknownOutcomeError("SQS is away"))),
         lambda: Route(once=Once(error=TransientError("DynamoDB is away"))),
     ],
     ids=["secrets", "settings", "queue", "table"],
@@ -280,7 +247,7 @@ def test_our_own_fault_asks_the_sender_to_try_again(route: Callable[[], Route]) 
 
 
 def test_an_event_that_could_not_be_queued_can_be_sent_again() -> None:
-    route = Route(queues=Queues(error=TransientError("SQS is away")))
+    route = Route(queues=Queues("order.activated", error=TransientError("SQS is away")))
     assert route.post(BODY, _signed(BODY)).status == 503
     route.queues.error = None
     assert route.post(BODY, _signed(BODY)).outcome == Outcome.ACCEPTED
@@ -289,13 +256,13 @@ def test_an_event_that_could_not_be_queued_can_be_sent_again() -> None:
 
 def test_a_secret_that_has_just_been_rotated_is_looked_up() -> None:
     for headers in (_signed(BODY, NEXT), _with_key(NEXT)):
-        route = Route(secrets=Secrets(CURRENT, fresh=[NEXT, CURRENT]))
+        route = Route(secrets=Secrets([CURRENT], fresh=[NEXT, CURRENT]))
         assert route.post(BODY, headers).status == 202
         assert route.secrets.refetches == 1
 
 
 def test_looking_again_does_not_let_a_stranger_in() -> None:
-    route = Route(secrets=Secrets(CURRENT, fresh=[NEXT, CURRENT]))
+    route = Route(secrets=Secrets([CURRENT], fresh=[NEXT, CURRENT]))
     assert route.post(BODY, _signed(BODY, "wrong")).status == 401
 
 
@@ -305,7 +272,7 @@ def test_looking_again_does_not_let_a_stranger_in() -> None:
     ids=["missing", "malformed", "stale", "good"],
 )
 def test_secrets_are_looked_up_again_for_a_mismatch_alone(headers: dict[str, str]) -> None:
-    route = Route(secrets=Secrets(CURRENT, fresh=[NEXT]))
+    route = Route(secrets=Secrets([CURRENT], fresh=[NEXT]))
     route.post(BODY, headers)
     assert route.secrets.refetches == 0
 
@@ -326,11 +293,11 @@ def test_the_note_says_why_the_sender_was_refused() -> None:
 
 def test_a_bug_is_not_hidden() -> None:
     class Broken(Queues):
-        def send(self, event: SalesforceEvent, correlation_id: str) -> None:
+        def send(self, event: Event, correlation_id: str) -> None:
             raise KeyError(event.type)
 
     with pytest.raises(KeyError):
-        Route(queues=Broken()).post(BODY, _signed(BODY))
+        Route(queues=Broken("order.activated")).post(BODY, _signed(BODY))
 
 
 VALUES = st.text() | st.sampled_from([CURRENT, "application/json", sign(CURRENT, BODY, NOW), sign("wrong", BODY, NOW)])

@@ -14,7 +14,7 @@ from orderphase.domain.consolidation import consolidate
 from orderphase.domain.lines import Order, OrderLine
 from orderphase.domain.policies import Policies
 from sandbox.demo import world
-from sandbox.demo.report import Scene
+from sandbox.demo.report import Scene, steps
 from sandbox.demo.scenes import play
 from sandbox.demo.schedules import agrees, coupon_places, running
 from sandbox.demo.sync_log import log_table
@@ -36,6 +36,10 @@ def test_every_scene_holds(stack: LocalStack) -> None:
         "The change order",
         "A line that is corrected",
         "An order with discounts",
+        "A discounted amendment",
+        "A price that is made in Stripe",
+        "An account that has moved",
+        "A price of its own",
         "An order that cannot be billed",
         "The same event, three times",
         "Two cancellations",
@@ -56,7 +60,7 @@ def _schedule(**changes: Any) -> dict[str, Any]:
                 "start_date": int(MIDDLE.timestamp()),
                 "end_date": int(END.timestamp()),
                 "items": [_item("price_a", 1), _item("price_b", 2, "coupon_b")],
-                "discounts": [{"coupon": "coupon_all"}],
+                "discounts": [{"coupon": "coupon_all", "discount": None}],
             },
         ],
     }
@@ -64,7 +68,7 @@ def _schedule(**changes: Any) -> dict[str, Any]:
 
 
 def _item(price: str, quantity: int, *coupons: str) -> dict[str, Any]:
-    return {"price": price, "quantity": quantity, "discounts": [{"coupon": coupon} for coupon in coupons]}
+    return {"price": price, "quantity": quantity, "discounts": [{"coupon": coupon, "discount": None} for coupon in coupons]}
 
 
 def _agrees(*schedules: dict[str, Any]) -> bool:
@@ -105,7 +109,7 @@ class _Stripe:
         self._sent, self._replays = sent, replays
 
     def update(self, _: str, params: dict[str, Any], options: dict[str, str]) -> Any:
-        assert options == {"idempotency_key": "update:00D1:8001:3"}
+        assert options == {"idempotency_key": "orderphase:update:00D1:8001:3"}
         if params != self._sent:
             raise stripe.IdempotencyError("same parameters")
         headers = {"Idempotent-Replayed": "true"} if self._replays else {}
@@ -124,6 +128,30 @@ def test_whether_a_request_was_sent_is_told_by_its_key(params: dict[str, int], r
 
 def test_coupons_are_found_where_they_are_used() -> None:
     assert list(coupon_places(_schedule())) == [("coupon_all", "phase 2", None), ("coupon_b", "phase 2", "price_b")]
+
+
+def test_a_discount_that_runs_is_found_by_its_own_name_and_leads_to_its_coupon() -> None:
+    running = {"coupon": None, "discount": "di_1"}
+    first, second = _schedule()["phases"]
+    kept = _schedule(phases=[first | {"discounts": [running]}, second | {"discounts": [], "items": []}])
+    assert list(coupon_places(kept)) == [("di_1", "phase 1", None)]
+    asking = object.__new__(World)
+    asking.stripe = cast("Any", SimpleNamespace(subscriptions=_Subscriptions()))
+    assert asking.redeemed("sub_1") == {"di_1": "coupon_all", "di_2": "coupon_b"}
+
+
+class _Subscriptions:
+    """Answers with a subscription that has a discount, and one on an item."""
+
+    def retrieve(self, subscription_id: str, params: dict[str, Any]) -> Any:
+        assert (subscription_id, params) == ("sub_1", {"expand": ["discounts", "items.data.discounts"]})
+        item = {"discounts": [{"id": "di_2", "source": {"coupon": "coupon_b"}}]}
+        found = {"discounts": [{"id": "di_1", "source": {"coupon": "coupon_all"}}], "items": {"data": [item]}}
+        return SimpleNamespace(to_dict=lambda: found)
+
+
+def test_steps_are_what_a_count_rises_by() -> None:
+    assert steps([3, 5, 5, 6]) == [2, 0, 1]
 
 
 def test_the_sync_log_is_shown_with_its_calls() -> None:
@@ -146,6 +174,4 @@ def test_patience_ends_with_what_was_waited_for_and_the_log(monkeypatch: pytest.
     assert waiting.until("it is there", lambda: "it") == "it"
     with pytest.raises(StackError, match="in vain until it is there") as refused:
         waiting.until("it is there", lambda: None)
-    assert str(refused.value).splitlines()[1:] == [
-        f"{flow}: line {number}" for flow in ("order_activation", "order_item_update", "cancellation") for number in range(4, 9)
-    ]
+    assert str(refused.value).splitlines()[1:] == [f"{flow}: line {number}" for flow in world.FLOWS for number in range(4, 9)]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import fcntl
 import json
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
+from orderphase.ingress.signature import verify
 from sandbox import show, stack
 from sandbox.build import FLOWS, FUNCTIONS, ROOT
-from sandbox.invoke import samples, verdict
+from sandbox.invoke import samples, timely, verdict
 from sandbox.processes import StackError
 from sandbox.stack import LocalStack
 
@@ -75,6 +77,71 @@ def test_what_waits_in_any_flow_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
         assert running.waiting() == 5
 
 
+class Vendors:
+    """Both vendors' emulators and the queues: each time that events are sent, so many messages begin to wait."""
+
+    def __init__(self, *causes: int) -> None:
+        self.causes, self.left, self.sent = list(causes), 0, 0
+        self.courier = self
+
+    def flush(self, timeout: float | None = None) -> None:
+        # Salesforce's is given the time that is left, Stripe's has its own.
+        self.sent += 1
+        if timeout is None and self.causes:
+            self.left += self.causes.pop(0)
+
+    def waiting(self) -> int:
+        self.left = max(self.left - 1, 0)
+        return self.left
+
+
+@pytest.fixture
+def vendors(monkeypatch: pytest.MonkeyPatch) -> Vendors:
+    monkeypatch.setattr(stack, "POLL_SECONDS", 0.0)
+    return Vendors()
+
+
+def settling(vendors: Vendors) -> LocalStack:
+    running, stand_in = LocalStack(environment={}), cast("Any", vendors)
+    running.salesforce = running.stripe = stand_in
+    running.waiting = stand_in.waiting  # type: ignore[method-assign]
+    return running
+
+
+def test_it_is_settled_when_nothing_follows_from_what_was_told(vendors: Vendors) -> None:
+    settling(vendors).settle()
+    assert (vendors.left, vendors.sent) == (0, 4)
+
+
+def test_what_a_run_has_changed_is_told_and_worked_on_too(vendors: Vendors) -> None:
+    vendors.causes = [3, 0, 0, 5]
+    settling(vendors).settle()
+    assert (vendors.left, vendors.causes) == (0, [])
+
+
+def test_what_never_settles_is_told(vendors: Vendors) -> None:
+    vendors.causes = [10**9]
+    with pytest.raises(TimeoutError, match="messages still wait after 0 s"):
+        settling(vendors).settle(timeout=0.0)
+
+
+def test_the_sample_of_the_stripe_route_is_signed_anew(tmp_path: Path) -> None:
+    running = LocalStack(environment={})
+    running.secrets = {"StripeSecret": {"STRIPE_WEBHOOK_SECRET": "whsec_1"}}
+    signed = [timely(running, event, tmp_path) for _, event in samples()]
+    changed = [path for path, (_, event) in zip(signed, samples(), strict=True) if path != event]
+    assert [path.name for path in changed] == ["stripe_webhook.json"]
+    sample = json.loads(changed[0].read_text())
+    verify(sample["headers"]["Stripe-Signature"], sample["body"].encode(), ["whsec_1"], datetime.now(UTC))
+
+
+def test_stripe_is_told_the_route_of_the_stacks_account() -> None:
+    for parameters, name in (({}, "default"), ({"StripeAccount": "main"}, "main")):
+        running = LocalStack(environment={}, parameters=parameters)
+        running.url = "http://127.0.0.1:8787"
+        assert running.stripe_events_url == f"http://127.0.0.1:8787/stripe/{name}/events"
+
+
 def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = {f"{flow}QueueUrl": "2/3" for flow in FLOWS} | {f"{flow}DeadLetterQueueUrl": "1/0" for flow in FLOWS}
     (state / "local").mkdir()
@@ -96,6 +163,8 @@ def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("SalesforceWebhookFunction", {"statusCode": 202}, True),
         ("SalesforceWebhookFunction", {"statusCode": 500}, False),
+        ("StripeWebhookFunction", {"statusCode": 200}, True),
+        ("StripeWebhookFunction", {"statusCode": 400}, False),
         ("OrderActivationFunction", {"batchItemFailures": []}, True),
         ("OrderActivationFunction", {"batchItemFailures": [{"itemIdentifier": "1"}]}, False),
         ("OrderActivationFunction", {"errorMessage": "no module"}, False),

@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from functions.salesforce_webhook.app import SWITCHES as SALESFORCE_SWITCHES
+from functions.stripe_webhook.app import SWITCHES as STRIPE_SWITCHES
 from orderphase.salesforce import client as salesforce_client
-from orderphase.settings import FlowSettings, RollingWindowSettings, WebhookSettings
+from orderphase.settings import (
+    FlowSettings,
+    RollingWindowSettings,
+    StripeAccountSettings,
+    StripeWebhookSettings,
+    WebhookSettings,
+)
 from orderphase.store.contracts import LEASE
 from orderphase.stripe import client as stripe_client
-from sandbox.build import FLOWS, FUNCTIONS
+from sandbox.build import FLOWS, FUNCTIONS, WEBHOOKS
 from tests.template.cloudformation import as_list, load, of_type, statements, translate
 
 TEMPLATE = load()
@@ -23,9 +31,19 @@ TABLES = of_type(TEMPLATE, "AWS::DynamoDB::Table")
 ALARMS = of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
 SETTINGS: dict[str, type[BaseModel]] = {
     "SalesforceWebhookFunction": WebhookSettings,
+    "StripeWebhookFunction": StripeWebhookSettings,
     **{f"{flow}Function": FlowSettings for flow in FLOWS},
     "RollingWindowFunction": RollingWindowSettings,
 }
+
+# The flows that each route queues for, and those that work on contracts, one at a time.
+FED = {
+    "SalesforceWebhook": list(dict.fromkeys(SALESFORCE_SWITCHES.values())),
+    "StripeWebhook": list(dict.fromkeys(STRIPE_SWITCHES.values())),
+}
+OF_CONTRACTS = ("OrderActivation", "OrderItemUpdate", "Cancellation")
+OF_THE_CATALOGUE = ("ProductUpsert", "PriceUpsert")
+MORE_STRIPE_SECRETS = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/stripe/*"
 
 functions = pytest.mark.parametrize("name", FUNCTION_PROPERTIES)
 flows = pytest.mark.parametrize("flow", FLOWS)
@@ -37,8 +55,10 @@ def targets(value: Any) -> list[str]:
     for entry in as_list(value):
         if "Ref" in entry:
             found.append(entry["Ref"])
-        else:
+        elif "Fn::GetAtt" in entry:
             found.append(entry["Fn::GetAtt"][0])
+        else:
+            found.append(entry["Fn::Sub"])
     return found
 
 
@@ -63,6 +83,11 @@ def parameters_in(value: Any) -> set[str]:
         case list():
             return {name for entry in value for name in parameters_in(entry)}
     return set()
+
+
+def choices(parameter: dict[str, Any]) -> list[str]:
+    """What a parameter may say; of one that is free, the longest."""
+    return list(parameter.get("AllowedValues", ["." * parameter.get("MaxLength", 0)]))
 
 
 def granted(role: str) -> dict[str, list[Any]]:
@@ -157,9 +182,23 @@ class TestReleases:
         configured = parameters_in([function["Environment"], function["LoggingConfig"]])
         assert configured >= {"Stage", "LogLevel"}
         assert parameters_in(version["Description"]) == configured
-        # Lambda: a description has 256 characters at most. The longest name of a time zone has 32.
-        choices = [TEMPLATE["Parameters"][parameter].get("AllowedValues", ["." * 32]) for parameter in configured]
-        assert sum(max(map(len, values)) + 1 for values in choices) <= 256
+        # Lambda: a description has 256 characters at most.
+        text = version["Description"]["Fn::Sub"]
+        longest = sum(max(map(len, choices(TEMPLATE["Parameters"][parameter]))) for parameter in configured)
+        assert longest + len(re.sub(r"\${\w+}", "", text)) <= 256
+
+    @functions
+    def test_other_parameters_are_described_otherwise(self, name: str) -> None:
+        text = FUNCTION_PROPERTIES[name]["VersionDescription"]["Fn::Sub"]
+        for parameter, follower in re.findall(r"\${(\w+)}(.?)", text):
+            given = TEMPLATE["Parameters"][parameter]
+            if follower == "$":
+                # What is not set apart must not look like the beginning of a longer one.
+                begins = [(a, b) for a in choices(given) for b in choices(given) if a != b and b.startswith(a)]
+                assert "AllowedValues" in given or given["AllowedPattern"] == "[A-Z]{3}", parameter
+                assert begins == []
+            else:
+                assert follower in ("", " ")
 
     def test_nothing_new_is_no_new_version(self) -> None:
         assert self.versions(TEMPLATE) == self.versions(load())
@@ -247,8 +286,9 @@ class TestSwitches:
     @flows
     def test_off_nothing_is_queued_and_what_is_queued_waits(self, flow: str) -> None:
         assert source(flow)["Enabled"] == {"Fn::If": [f"Runs{flow}", True, False]}
-        variables = FUNCTION_PROPERTIES["SalesforceWebhookFunction"]["Environment"]["Variables"]
-        assert {"Fn::If": [f"Runs{flow}", {"Ref": f"{flow}Queue"}, ""]} in variables.values()
+        for route in (route for route, fed in FED.items() if flow in fed):
+            variables = FUNCTION_PROPERTIES[f"{route}Function"]["Environment"]["Variables"]
+            assert {"Fn::If": [f"Runs{flow}", {"Ref": f"{flow}Queue"}, ""]} in variables.values()
 
     def test_the_clock_starts_what_order_activation_is_to_do(self, translated: dict[str, Any]) -> None:
         (schedule,) = of_type(translated, "AWS::Scheduler::Schedule").values()
@@ -269,6 +309,7 @@ class TestTables:
     def test_deliveries_expire_and_money_does_not(self) -> None:
         assert TABLES["IdempotencyTable"]["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
         assert "TimeToLiveSpecification" not in TABLES["ContractTable"]
+        assert "TimeToLiveSpecification" not in TABLES["CatalogueTable"]
 
     def test_contracts_that_are_due_are_found_by_their_time(self) -> None:
         (index,) = TABLES["ContractTable"]["GlobalSecondaryIndexes"]
@@ -306,21 +347,60 @@ class TestPermissions:
     @flows
     def test_a_flow_may_do_what_a_run_does(self, flow: str) -> None:
         role = granted(f"{flow}Role")
+        lease = {"dynamodb:UpdateItem": ["ContractTable"]} if flow in OF_CONTRACTS else {}
+        more_accounts = [] if flow in OF_THE_CATALOGUE else [MORE_STRIPE_SECRETS]
         assert {action: targets(resources) for action, resources in role.items()} == {
             "logs:CreateLogStream": [f"{flow}LogGroup"],
             "logs:PutLogEvents": [f"{flow}LogGroup"],
-            "secretsmanager:GetSecretValue": ["SalesforceSecret", "StripeSecret"],
+            "secretsmanager:GetSecretValue": ["SalesforceSecret", "StripeSecret", *more_accounts],
             "sqs:ReceiveMessage": [f"{flow}Queue"],
             "sqs:DeleteMessage": [f"{flow}Queue"],
             "sqs:GetQueueAttributes": [f"{flow}Queue"],
-            "dynamodb:UpdateItem": ["ContractTable"],
-            "dynamodb:PutItem": ["SyncLogTable"],
+            **lease,
+            "dynamodb:BatchGetItem": ["CatalogueTable"],
+            "dynamodb:PutItem": ["CatalogueTable", "SyncLogTable"],
         }
 
-    def test_the_webhook_may_queue_for_every_flow_and_read_no_queue(self) -> None:
-        role = granted("SalesforceWebhookRole")
-        assert targets(role["sqs:SendMessage"]) == [f"{flow}Queue" for flow in FLOWS]
-        assert [action for action in role if action.startswith("sqs:")] == ["sqs:SendMessage"]
+    def test_every_flow_is_fed_and_every_route_is_known(self) -> None:
+        assert [f"{route}Function" for route in FED] == list(WEBHOOKS)
+        assert {flow for fed in FED.values() for flow in fed} == set(FLOWS)
+
+    @pytest.mark.parametrize(
+        ("route", "secrets"),
+        [("SalesforceWebhook", ["SalesforceWebhookSecret"]), ("StripeWebhook", ["StripeSecret", MORE_STRIPE_SECRETS])],
+    )
+    def test_a_route_may_queue_for_its_flows_and_read_no_queue(self, route: str, secrets: list[str]) -> None:
+        role = granted(f"{route}Role")
+        assert {action: targets(resources) for action, resources in role.items()} == {
+            "logs:CreateLogStream": [f"{route}LogGroup"],
+            "logs:PutLogEvents": [f"{route}LogGroup"],
+            "secretsmanager:GetSecretValue": secrets,
+            **{f"dynamodb:{verb}Item": ["IdempotencyTable"] for verb in ("Get", "Put", "Update", "Delete")},
+            "sqs:SendMessage": [f"{flow}Queue" for flow in FED[route]],
+        }
+
+    def test_further_secrets_are_looked_for_where_they_may_be_read(self) -> None:
+        begin = MORE_STRIPE_SECRETS.partition(":secret:")[2].removesuffix("*")
+        for name in ("StripeWebhookFunction", *(f"{flow}Function" for flow in FLOWS)):
+            variables = FUNCTION_PROPERTIES[name]["Environment"]["Variables"]
+            assert variables["ORDERPHASE_STRIPE_SECRET_PREFIX"] == {"Fn::Sub": begin}
+            assert variables["ORDERPHASE_MORE_STRIPE_ACCOUNTS"] == {"Ref": "MoreStripeAccounts"}
+
+    @pytest.mark.parametrize(
+        ("parameter", "taken", "refused"),
+        [
+            ("StripeAccount", ["default", "eu-1", "e_u"], ["", "Eu", "1eu", "eu,us", "eu us"]),
+            ("MoreStripeAccounts", ["", "eu", "eu,us-2,jp"], ["Eu", "eu, us", "1eu", "eu,", ",eu", "eu,,us", "eu us"]),
+        ],
+    )
+    def test_accounts_are_called_what_the_settings_take(self, parameter: str, taken: list[str], refused: list[str]) -> None:
+        pattern = TEMPLATE["Parameters"][parameter]["AllowedPattern"]
+        variable = {"StripeAccount": "ORDERPHASE_STRIPE_ACCOUNT", "MoreStripeAccounts": "ORDERPHASE_MORE_STRIPE_ACCOUNTS"}
+        for text in taken:
+            assert re.fullmatch(pattern, text), text
+            environment = {"ORDERPHASE_STRIPE_SECRET": "x", variable[parameter]: text}
+            assert StripeAccountSettings.from_environment(environment).stripe_secrets
+        assert not [text for text in refused if re.fullmatch(pattern, text)]
 
     def test_the_rolling_window_reads_one_index_and_fills_one_queue(self) -> None:
         role = granted("RollingWindowRole")
@@ -355,4 +435,7 @@ class TestEdge:
 
     def test_the_routes_are_the_documented_ones(self, translated: dict[str, Any]) -> None:
         (api,) = of_type(translated, "AWS::ApiGateway::RestApi").values()
-        assert {(path, *methods) for path, methods in api["Body"]["paths"].items()} == {("/salesforce/events", "post")}
+        assert {(path, *methods) for path, methods in api["Body"]["paths"].items()} == {
+            ("/salesforce/events", "post"),
+            ("/stripe/{account}/events", "post"),
+        }

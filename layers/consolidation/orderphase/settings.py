@@ -6,17 +6,31 @@ A missing or malformed value is a `ConfigurationError` that names the variable (
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orderphase.domain.policies import Policies
 from orderphase.errors import ConfigurationError
+from orderphase.mapping import FieldMapping
 from orderphase.validation import Currency, Text, TimeZone, describe
 
+_ACCOUNT_ID = re.compile(r"acct_[A-Za-z0-9]+")
+_ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PORTS = {"http": 80, "https": 443}
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -39,8 +53,15 @@ def _empty_is_absent(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _switch(value: Any) -> Any:
+    if value not in ("on", "off"):
+        raise ValueError("is neither on nor off")
+    return value == "on"
+
+
 Endpoint = Annotated[str, AfterValidator(endpoint)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_absent)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
 class _Settings(BaseModel):
@@ -54,7 +75,14 @@ class _Settings(BaseModel):
             raise ConfigurationError(f"{where}: {describe(problem)}") from None
 
 
-class WebhookSettings(_Settings):
+class _Environment(_Settings):
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the function's environment variables."""
+        return cls._read(environment, "environment")
+
+
+class WebhookSettings(_Environment):
     """What the Salesforce route needs. The queue of a flow that is switched off is empty there, and None here."""
 
     webhook_secret: Text = Field(alias="ORDERPHASE_WEBHOOK_SECRET")
@@ -62,18 +90,96 @@ class WebhookSettings(_Settings):
     order_activation_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
     order_item_update_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
     cancellation_queue: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
+    product_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
+    price_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
+    account_upsert_queue: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
 
+    @property
+    def queues(self) -> dict[str, str | None]:
+        """The queue of each flow that the route feeds, by the template's parameter that switches it on."""
+        return {
+            "OrderActivation": self.order_activation_queue,
+            "OrderItemUpdate": self.order_item_update_queue,
+            "Cancellation": self.cancellation_queue,
+            "ProductUpsert": self.product_upsert_queue,
+            "PriceUpsert": self.price_upsert_queue,
+            "AccountUpsert": self.account_upsert_queue,
+        }
+
+
+def _names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _account_id(value: str) -> str:
+    if not _ACCOUNT_ID.fullmatch(value):
+        raise ValueError("is not the id of a Stripe account (acct_…)")
+    return value
+
+
+def _account_name(value: str) -> str:
+    if not _ACCOUNT_NAME.fullmatch(value):
+        raise ValueError(
+            "is not a name for a Stripe account, such as emea-2: take a small letter, then small letters, digits, _ or -, "
+            "40 characters at most"
+        )
+    return value
+
+
+StripeAccountId = Annotated[str, AfterValidator(_account_id)]
+AccountName = Annotated[str, AfterValidator(_account_name)]
+
+
+class StripeAccountSettings(_Environment):
+    """The Stripe accounts of this deployment. The first has the stack's own secret; each further one has its own, by name."""
+
+    stripe_secret: Text = Field(alias="ORDERPHASE_STRIPE_SECRET")
+    stripe_account: AccountName = Field("default", alias="ORDERPHASE_STRIPE_ACCOUNT")
+    more_accounts: Annotated[tuple[AccountName, ...], BeforeValidator(_names)] = Field(
+        (), alias="ORDERPHASE_MORE_STRIPE_ACCOUNTS"
+    )
+    secret_prefix: str = Field("", alias="ORDERPHASE_STRIPE_SECRET_PREFIX")
+
+    @field_validator("more_accounts")
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the function's environment variables."""
-        return cls._read(environment, "environment")
+    def _each_once(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        names = (info.data.get("stripe_account"), *value)
+        if len(set(names)) != len(names):
+            raise ValueError("names an account twice, or the first one (ORDERPHASE_STRIPE_ACCOUNT) again; name each once")
+        return value
+
+    @property
+    def stripe_secrets(self) -> dict[str, str]:
+        """The id of each account's secret, by the account's name; the first is the one of records that name none."""
+        return {self.stripe_account: self.stripe_secret, **{name: f"{self.secret_prefix}{name}" for name in self.more_accounts}}
 
 
-class FlowSettings(_Settings):
-    """What a flow's function needs: the ids of its secrets, its tables, and the policies."""
+class StripeWebhookSettings(StripeAccountSettings):
+    """What the Stripe route needs. Queues as in `WebhookSettings`.
+
+    ignore_own_events: whether what we have changed ourselves is passed over when its event comes.
+    """
+
+    idempotency_table: Text = Field(alias="ORDERPHASE_IDEMPOTENCY_TABLE")
+    product_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
+    price_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
+    ignore_own_events: Switch = Field(alias="ORDERPHASE_IGNORE_OWN_EVENTS")
+
+    @property
+    def queues(self) -> dict[str, str | None]:
+        """The queue of each flow that the route feeds, by the template's parameter that switches it on."""
+        return {"ProductUpsert": self.product_upsert_queue, "PriceUpsert": self.price_upsert_queue}
+
+
+class FlowSettings(StripeAccountSettings):
+    """What a flow's function needs: the ids of its secrets, its tables, and the policies.
+
+    sync_log_records: whether Salesforce gets a record of each run. ignore_own_events: whether what we have changed ourselves is
+    passed over when its event comes.
+    """
 
     salesforce_secret: Text = Field(alias="ORDERPHASE_SALESFORCE_SECRET")
-    stripe_secret: Text = Field(alias="ORDERPHASE_STRIPE_SECRET")
+    catalogue_table: Text = Field(alias="ORDERPHASE_CATALOGUE_TABLE")
     contract_table: Text = Field(alias="ORDERPHASE_CONTRACT_TABLE")
     sync_log_table: Text = Field(alias="ORDERPHASE_SYNC_LOG_TABLE")
     currency: Currency = Field(alias="ORDERPHASE_CURRENCY")
@@ -86,15 +192,17 @@ class FlowSettings(_Settings):
     backdating: Literal["from_now", "reject", "catch_up"] = Field(alias="ORDERPHASE_BACKDATING")
     on_schedule_ended: Literal["error", "recreate"] = Field(alias="ORDERPHASE_ON_SCHEDULE_ENDED")
     on_drift: Literal["error", "repair"] = Field(alias="ORDERPHASE_ON_DRIFT")
+    custom_pricing: Literal["create", "error", "standard"] = Field(alias="ORDERPHASE_CUSTOM_PRICING")
+    unit_prices: Literal["per_interval", "per_term"] = Field(alias="ORDERPHASE_UNIT_PRICES")
+    customer_update: Literal["never", "on_order", "on_account_change"] = Field(alias="ORDERPHASE_CUSTOMER_UPDATE")
+    customer_per_currency: Literal["error", "create"] = Field(alias="ORDERPHASE_CUSTOMER_PER_CURRENCY")
+    write_back: Literal["full", "ids_only", "none"] = Field(alias="ORDERPHASE_WRITE_BACK")
+    sync_log_records: Switch = Field(alias="ORDERPHASE_SYNC_LOG_RECORDS")
+    ignore_own_events: Switch = Field(alias="ORDERPHASE_IGNORE_OWN_EVENTS")
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the function's environment variables."""
-        return cls._read(environment, "environment")
-
-    @property
-    def policies(self) -> Policies:
-        """The policies, as the domain takes them."""
+    def policies(self, mapping: FieldMapping) -> Policies:
+        """The policies, as the domain takes them, with the mapping's defaults."""
+        defaults = mapping.defaults
         return Policies(
             quantity_conflict=self.quantity_conflict,
             end_dates=self.end_dates,
@@ -105,19 +213,21 @@ class FlowSettings(_Settings):
             backdating=self.backdating,
             on_schedule_ended=self.on_schedule_ended,
             on_drift=self.on_drift,
+            custom_pricing=self.custom_pricing,
+            unit_prices=self.unit_prices if mapping.divides_terms else "per_interval",
+            customer_update=self.customer_update,
+            customer_per_currency=self.customer_per_currency,
+            write_back=self.write_back,
+            collection_method=defaults.collection_method,
+            days_until_due=defaults.days_until_due,
         )
 
 
-class RollingWindowSettings(_Settings):
+class RollingWindowSettings(_Environment):
     """What the rolling window needs: where it looks for contracts that are due, and where it sends them."""
 
     contract_table: Text = Field(alias="ORDERPHASE_CONTRACT_TABLE")
     order_activation_queue: Text = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the function's environment variables."""
-        return cls._read(environment, "environment")
 
 
 class _Secret(_Settings):
@@ -150,25 +260,47 @@ class SalesforceCredentials(_Secret):
 
     login_url: Endpoint = Field(alias="SALESFORCE_LOGIN_URL")
     client_id: Text = Field(alias="SALESFORCE_CLIENT_ID")
-    client_secret: OptionalText = Field(None, alias="SALESFORCE_CLIENT_SECRET", repr=False)
     username: OptionalText = Field(None, alias="SALESFORCE_USERNAME")
     private_key: OptionalText = Field(None, alias="SALESFORCE_PRIVATE_KEY", repr=False)
+    client_secret: OptionalText = Field(None, alias="SALESFORCE_CLIENT_SECRET", repr=False)
 
-    @model_validator(mode="after")
-    def _fits_a_flow(self) -> Self:
-        if (self.username is None) != (self.private_key is None):
-            raise ValueError(
-                "SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY belong together (JWT bearer): give both or neither"
-            )
-        if self.private_key is None and self.client_secret is None:
-            raise ValueError("SALESFORCE_CLIENT_SECRET is missing: it is needed unless SALESFORCE_PRIVATE_KEY is given")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_is_empty(cls, source: Mapping[str, Any]) -> dict[str, Any]:
+        # A default would not be validated, or its fault would not be told by the key.
+        return {"SALESFORCE_PRIVATE_KEY": None, "SALESFORCE_CLIENT_SECRET": None, **source}
+
+    @field_validator("private_key")
+    @classmethod
+    def _goes_with_a_user(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "username" in info.data and (info.data["username"] is None) != (value is None):
+            raise ValueError("belongs together with SALESFORCE_USERNAME (JWT bearer): give both or neither")
+        return value
+
+    @field_validator("client_secret")
+    @classmethod
+    def _fits_a_grant(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and "private_key" in info.data and info.data["private_key"] is None:
+            raise ValueError("is missing; it is needed unless SALESFORCE_PRIVATE_KEY is given")
+        return value
+
+
+def _secrets(value: Any) -> Any:
+    return [secret for secret in re.split(r"[,\s]+", value) if secret] if isinstance(value, str) else value
 
 
 class StripeCredentials(_Secret):
-    """The API key of one Stripe account."""
+    """The API key of one Stripe account, and what its events are signed with.
+
+    account_id: the connected account (`acct_…`) that is meant, where the key is its platform's. webhook_secrets: one for each
+    endpoint that sends to the account's route, and the one before while it is rolled; commas or spaces between them.
+    """
 
     api_key: Text = Field(alias="STRIPE_API_KEY", repr=False)
+    account_id: Annotated[StripeAccountId | None, BeforeValidator(_empty_is_absent)] = Field(None, alias="STRIPE_ACCOUNT_ID")
+    webhook_secrets: Annotated[tuple[str, ...], BeforeValidator(_secrets)] = Field(
+        (), alias="STRIPE_WEBHOOK_SECRET", repr=False
+    )
     api_base: Annotated[Endpoint, BeforeValidator(lambda value: value or "https://api.stripe.com")] = Field(
         "https://api.stripe.com", alias="STRIPE_API_BASE"
     )

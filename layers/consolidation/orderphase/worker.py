@@ -7,11 +7,11 @@ What is done with an event is the flow's. Metrics, by function: the outcome of e
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import Any, Self
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -21,30 +21,36 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from orderphase.errors import ConfigurationError, OrderphaseError
 from orderphase.flows.runs import Report
-from orderphase.ingress.events import EventData, EventError, SalesforceEvent, parse
+from orderphase.ingress import documents
+from orderphase.ingress.documents import EventError
+from orderphase.ingress.events import EventData, Kind, SalesforceEvent
+from orderphase.ingress.stripe_events import STRIPE_TYPES, StripeEvent
 
 logger = Logger()
 metrics = Metrics()
 
 
-class Worker[Flow, Data: EventData]:
+class Worker[Flow]:
     """A flow behind its queue. `handler` is what Lambda calls.
 
     build: makes the flow from the environment's variables, once per Lambda environment; again after a `ConfigurationError`.
-    data: what the flow's events say beside their record. An event that says something else is in the wrong queue.
-    run: has the flow handle one event.
+    What its queue is for is added by `on` and `on_stripe`; any other event is in the wrong queue.
     """
 
-    def __init__(
-        self,
-        build: Callable[[Mapping[str, str]], Flow],
-        data: type[Data],
-        run: Callable[[Flow, SalesforceEvent, Data], Report],
-    ) -> None:
+    def __init__(self, build: Callable[[Mapping[str, str]], Flow]) -> None:
         self.flow = cache(lambda: build(os.environ))
-        self._data = data
-        self._run = run
+        self._runs: dict[str, Callable[[Flow, Any], Report]] = {}
         self.handler = logger.inject_lambda_context(metrics.log_metrics(self._take), clear_state=True)
+
+    def on[Data: EventData](self, kind: Kind[Data], run: Callable[[Flow, SalesforceEvent, Data], Report]) -> Self:
+        """Have the flow handle a type of event from Salesforce."""
+        self._runs[kind.name] = lambda flow, event: run(flow, event, event.data)
+        return self
+
+    def on_stripe(self, kinds: Iterable[str], run: Callable[[Flow, StripeEvent], Report]) -> Self:
+        """Have the flow handle these types of event from Stripe."""
+        self._runs |= dict.fromkeys(kinds, run)
+        return self
 
     def _take(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Take a batch from the queue; answers which messages are to come again."""
@@ -64,11 +70,12 @@ class Worker[Flow, Data: EventData]:
             record_id=None,
         )
         try:
-            event = parse(record.body.encode())
+            event = _read(record.body)
             logger.append_keys(event_id=event.id, record_id=event.record_id)
-            if not isinstance(event.data, self._data):
+            run = self._runs.get(event.type)
+            if run is None:
                 raise EventError("type: is not one that this queue is for")
-            report = self._run(self.flow(), event, event.data)
+            report = run(self.flow(), event)
         except Exception as problem:
             if isinstance(problem, ConfigurationError):
                 self.flow.cache_clear()  # what was wrong may have been corrected since; look again next time
@@ -77,6 +84,13 @@ class Worker[Flow, Data: EventData]:
         metrics.add_metric(name=report.outcome.capitalize(), unit=MetricUnit.Count, value=1)
         codes = sorted({finding.code for finding in report.findings})
         logger.info(report.outcome, extra={"contract_id": report.contract_id, "findings": codes})
+
+
+def _read(body: str) -> SalesforceEvent | StripeEvent:
+    """The event of a message; its type tells whose it is. Raises `EventError`."""
+    document = documents.decode(body.encode())
+    from_stripe = isinstance(document, dict) and str(document.get("type")) in STRIPE_TYPES
+    return StripeEvent.of(document) if from_stripe else SalesforceEvent.of(document)
 
 
 def interrupted(problem: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The three AWS services behind a route: the flows' queues (SQS), what has been accepted (DynamoDB), the secrets.
+"""The three AWS services behind each route: the flows' queues (SQS), what has been accepted (DynamoDB), the secrets.
 
 Each takes its client, and speaks of failures in the terms of `orderphase.errors`.
 """
@@ -6,6 +6,7 @@ Each takes its client, and speaks of failures in the terms of `orderphase.errors
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from orderphase.aws import classified, classified_errors
 from orderphase.errors import TransientError
-from orderphase.ingress.events import EventError, SalesforceEvent
+from orderphase.ingress.documents import EventError
+from orderphase.ingress.routes import Event
 from orderphase.secrets_manager import read_secret
-from orderphase.settings import WebhookSecrets
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 REMEMBERED_SECONDS = 24 * 60 * 60
 REFETCH_INTERVAL = timedelta(seconds=30)
+# SQS: a group's name has up to 128 characters, letters, digits and punctuation.
+_GROUP = re.compile(r"[!-~]{1,128}")
 
 
 class FlowQueues:
@@ -48,8 +51,8 @@ class FlowQueues:
         """Whether there is a flow for events of this type."""
         return event_type in self._urls
 
-    def send(self, event: SalesforceEvent, correlation_id: str) -> None:
-        """Put the event into its flow's queue, behind all others of its contract (or else of its record).
+    def send(self, event: Event, correlation_id: str) -> None:
+        """Put the event into its flow's queue, behind all others of its group.
 
         The message attribute `correlation_id` leads from the flow's log back to the request. SQS: for five minutes, a message
         with the deduplication id of another is taken and dropped.
@@ -62,20 +65,24 @@ class FlowQueues:
             self._client.send_message(
                 QueueUrl=self._urls[event.type],
                 MessageBody=event.to_json(),
-                MessageGroupId=event.data.contract_id or event.record_id,
-                MessageDeduplicationId=hashlib.sha256(f"{event.org_id}{event.id}".encode()).hexdigest(),
+                MessageGroupId=event.group if _GROUP.fullmatch(event.group) else _digest(event.group),
+                MessageDeduplicationId=_digest(f"{event.sender}{event.id}"),
                 MessageAttributes=attributes,
             )
 
 
 class AcceptedEvents:
-    """Remembers, for 24 hours, which events have been accepted; an event is one org's id of it."""
+    """Remembers, for 24 hours, which events have been accepted; an event is one sender's id of it.
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    prefix: begins the table's keys, which the routes share.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, prefix: str) -> None:
         # One layer for one configuration: the layer keeps the first that it is given.
         self._layer = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
+        self._prefix = prefix
         self._config = IdempotencyConfig(
-            event_key_jmespath="[org_id, id]",
+            event_key_jmespath="[sender, id]",
             payload_validation_jmespath="[type, record_id]",
             raise_on_no_idempotency_key=True,
             expires_after_seconds=REMEMBERED_SECONDS,
@@ -86,11 +93,11 @@ class AcceptedEvents:
         """Say how long this invocation may last: a call that died is no longer in progress when that time is over."""
         self._config.register_lambda_context(context)
 
-    def once(self, event: SalesforceEvent, accept: Callable[[], None]) -> bool:
+    def once(self, event: Event, accept: Callable[[], None]) -> bool:
         """Call `accept` unless the event has been accepted before; answers whether it was called.
 
         Where another request with the event is still at work, `accept` is called too: that one may yet fail, the sender must
-        not be told 202 before the message is in the queue, and there the two become one (SQS: equal deduplication ids).
+        not be told so before the message is in the queue, and there the two become one (SQS: equal deduplication ids).
         When `accept` raises, nothing is remembered. Raises `EventError` where the id stands for another event, and
         `TransientError`, `UnknownOutcomeError` or `ConfigurationError` where the table fails.
         """
@@ -106,10 +113,10 @@ class AcceptedEvents:
             data_keyword_argument="event",
             persistence_store=self._layer,
             config=self._config,
-            key_prefix="salesforce_event",
+            key_prefix=self._prefix,
         )
         try:
-            guarded(event={"org_id": event.org_id, "id": event.id, "type": event.type, "record_id": event.record_id})
+            guarded(event={"sender": event.sender, "id": event.id, "type": event.type, "record_id": event.record_id})
         except IdempotencyAlreadyInProgressError:
             accept()
             return True
@@ -124,20 +131,27 @@ class AcceptedEvents:
         return called
 
 
-class RotatingSecrets:
-    """The shared secrets of the route, cached, and fetched again when a sender uses one that is not known yet."""
+class RotatingSecret[Held]:
+    """A secret that we share with senders, cached, and fetched again when one of them uses another than is known yet.
 
-    def __init__(self, client: SecretsManagerClient, name: str) -> None:
+    read: makes of the secret's name and text what is held. Raises `ConfigurationError`.
+    """
+
+    def __init__(self, client: SecretsManagerClient, name: str, read: Callable[[str, str], Held]) -> None:
         self._provider = SecretsProvider(boto3_client=client)
         self._name = name
+        self._read = read
         self._refetched_at: datetime | None = None
 
-    def valid(self) -> tuple[str, ...]:
-        """The secrets, not older than five minutes. Raises `TransientError`, `UnknownOutcomeError` or `ConfigurationError`."""
+    def valid(self) -> Held:
+        """What it holds, as seen five minutes ago or later.
+
+        Raises `TransientError`, `UnknownOutcomeError` or `ConfigurationError`.
+        """
         return self._get(force=False)
 
-    def refetched(self, now: datetime) -> tuple[str, ...] | None:
-        """The secrets as they are now; None within `REFETCH_INTERVAL` of the last time, so that strangers cannot make us ask.
+    def refetched(self, now: datetime) -> Held | None:
+        """What it holds now; None within `REFETCH_INTERVAL` of the last time, so that strangers cannot make us ask.
 
         Raises as `valid` does.
         """
@@ -146,5 +160,9 @@ class RotatingSecrets:
         self._refetched_at = now
         return self._get(force=True)
 
-    def _get(self, *, force: bool) -> tuple[str, ...]:
-        return WebhookSecrets.from_secret(self._name, read_secret(self._provider, self._name, force_fetch=force)).valid
+    def _get(self, *, force: bool) -> Held:
+        return self._read(self._name, read_secret(self._provider, self._name, force_fetch=force))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -10,12 +10,10 @@ An event is a hint: the flow reads the record as it is when it runs. So little i
 from __future__ import annotations
 
 import datetime as dt
-import json
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,27 +22,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from orderphase.errors import DataError
+from orderphase.ingress import documents
+from orderphase.ingress.documents import Name
 from orderphase.ingress.ids import normalise_id
-from orderphase.validation import describe
 
-MAX_DEPTH = 32
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-
-
-class EventError(DataError):
-    """This is not an event. The message names every fault, each with its field, and repeats no value."""
-
-
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("has characters that cannot be printed")
-    return value
 
 
 def _id_of(prefix: str, record: str) -> Callable[[str], str]:
@@ -77,9 +63,9 @@ def _calendar_date(value: Any) -> Any:
     raise ValueError("is not a date such as 2026-11-20")
 
 
-Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
 OrgId = Annotated[str, AfterValidator(_id_of("00D", "an org"))]
 ContractId = Annotated[str, AfterValidator(_id_of("800", "a Contract"))]
+UserId = Annotated[str, AfterValidator(_id_of("005", "a User"))]
 
 
 class EventData(BaseModel):
@@ -89,6 +75,10 @@ class EventData(BaseModel):
 
     contract_id: ContractId | None = None
     idempotency_key: Name | None = None
+
+    def group(self, record_id: str) -> str:
+        """What the event's message is kept in sequence with: the contract's others, or else the record's."""
+        return self.contract_id or record_id
 
 
 class OrderActivationData(EventData):
@@ -100,10 +90,36 @@ class OrderActivationData(EventData):
     contract_due: bool | None = None
 
 
-class OrderItemData(EventData):
-    """`order_item.updated`: the API names of the fields that changed, where the sender knows them."""
+class _ChangeData(EventData):
+    """The API names of the fields that changed, and the id of the user who changed them, where the sender knows them."""
 
     changed_fields: list[Name] | None = None
+    changed_by: UserId | None = None
+
+
+class OrderItemData(_ChangeData):
+    """`order_item.updated`: what changed on a line, and by whom."""
+
+
+class RecordData(_ChangeData):
+    """`product.upserted`, `pricebook_entry.upserted`, `account.upserted`: what changed, and by whom. It is of no contract."""
+
+    def group(self, record_id: str) -> str:
+        """The record's own events alone are kept in sequence."""
+        return record_id
+
+
+class MirrorData(EventData):
+    """`stripe_product.upserted`, `stripe_price.upserted`: Stripe's id of what the record mirrors, where the sender knows it.
+
+    Stripe: `prod_…` and `price_…`, or what the account chose for a product, or called a plan.
+    """
+
+    stripe_id: Name | None = None
+
+    def group(self, record_id: str) -> str:
+        """The events of what is mirrored are kept in sequence."""
+        return self.stripe_id or record_id
 
 
 class CancellationData(EventData):
@@ -123,19 +139,37 @@ class CancellationData(EventData):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind[Data: EventData]:
+    """A type of event: what its record is (any, where `prefix` is empty), and what it says beside that."""
+
+    name: str
     prefix: str
     record: str
-    data: type[EventData] = EventData
+    data: type[Data]
 
 
-_KINDS = {
-    "order.activated": _Kind("801", "an Order", OrderActivationData),
-    "order_item.updated": _Kind("802", "an OrderItem", OrderItemData),
-    "order.cancellation_requested": _Kind("801", "an Order", CancellationData),
-    "product.upserted": _Kind("01t", "a Product2"),
-    "pricebook_entry.upserted": _Kind("01u", "a PricebookEntry"),
-    "account.upserted": _Kind("001", "an Account"),
+ORDER_ACTIVATED = Kind("order.activated", "801", "an Order", OrderActivationData)
+ORDER_ITEM_UPDATED = Kind("order_item.updated", "802", "an OrderItem", OrderItemData)
+CANCELLATION_REQUESTED = Kind("order.cancellation_requested", "801", "an Order", CancellationData)
+PRODUCT_UPSERTED = Kind("product.upserted", "01t", "a Product2", RecordData)
+PRICEBOOK_ENTRY_UPSERTED = Kind("pricebook_entry.upserted", "01u", "a PricebookEntry", RecordData)
+ACCOUNT_UPSERTED = Kind("account.upserted", "001", "an Account", RecordData)
+# Records of Stripe's own package. Salesforce: the ids of a custom object's records begin differently in each org.
+STRIPE_PRODUCT_UPSERTED = Kind("stripe_product.upserted", "", "a mirrored product", MirrorData)
+STRIPE_PRICE_UPSERTED = Kind("stripe_price.upserted", "", "a mirrored price", MirrorData)
+
+_KINDS: dict[str, Kind[EventData]] = {
+    kind.name: kind
+    for kind in (
+        ORDER_ACTIVATED,
+        ORDER_ITEM_UPDATED,
+        CANCELLATION_REQUESTED,
+        PRODUCT_UPSERTED,
+        PRICEBOOK_ENTRY_UPSERTED,
+        ACCOUNT_UPSERTED,
+        STRIPE_PRODUCT_UPSERTED,
+        STRIPE_PRICE_UPSERTED,
+    )
 }
 KNOWN_TYPES = frozenset(_KINDS)
 
@@ -172,77 +206,27 @@ class SalesforceEvent(BaseModel):
             raise ValueError("is not a JSON object")  # noqa: TRY004 (pydantic collects ValueErrors)
         return kind.data.model_validate(value)
 
+    @property
+    def sender(self) -> str:
+        """Whose event it is: ids are unique within an org."""
+        return self.org_id
+
+    @property
+    def group(self) -> str:
+        """What its message is kept in sequence with."""
+        return self.data.group(self.record_id)
+
     def to_json(self) -> str:
-        """The event as `parse` takes it, in ASCII: SQS refuses a few characters that JSON allows."""
-        document = self.model_dump(mode="json", exclude={"data"}) | {
-            "data": self.data.model_dump(mode="json", exclude_unset=True)
-        }
-        return json.dumps(document, separators=(",", ":"))
+        """The event as `parse` takes it."""
+        data = self.data.model_dump(mode="json", exclude_unset=True)
+        return documents.encode(self.model_dump(mode="json", exclude={"data"}) | {"data": data})
 
     @classmethod
     def of(cls, document: Any) -> Self:
         """Read a decoded JSON document. Raises `EventError` with every fault."""
-        if not isinstance(document, dict):
-            raise EventError("body: is not a JSON object")
-        try:
-            return cls.model_validate(document)
-        except ValidationError as problem:
-            raise EventError(describe(problem)) from None
+        return documents.read(cls, document)
 
 
 def parse(body: bytes) -> SalesforceEvent:
-    """Read an event from the bytes of a request or of a queue's message.
-
-    Raises `EventError`: for the JSON (a key given twice, NaN, anything after the document, another encoding than UTF-8, half a
-    surrogate pair, more than `MAX_DEPTH` levels), or else for every fault of the fields.
-    """
-    try:
-        document = json.loads(body.decode(), object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
-        _check(document, MAX_DEPTH)
-    except UnicodeError:
-        raise EventError("body: is not Unicode text in UTF-8") from None
-    except json.JSONDecodeError as problem:
-        raise EventError(f"body: is not JSON: {problem.msg} (line {problem.lineno}, column {problem.colno})") from None
-    except ValueError as problem:
-        raise EventError(f"body: is not JSON: {problem}") from None
-    except RecursionError:
-        raise EventError(f"body: is nested more than {MAX_DEPTH} levels deep") from None
-    return SalesforceEvent.of(document)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object has the same key twice")
-    return members
-
-
-def _integer(digits: str) -> int:
-    try:
-        return int(digits)
-    except ValueError:  # Python converts no more than 4,300 digits
-        raise ValueError("a number is too large") from None
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _check(value: Any, depth: int) -> None:
-    """Refuse what could be read but not be written again as JSON in UTF-8."""
-    match value:
-        case str():
-            value.encode()
-        case float() if not math.isfinite(value):
-            raise ValueError("a number is too large")
-        case dict() | list() if depth == 0:
-            raise RecursionError
-        case dict():
-            for key, member in value.items():
-                key.encode()
-                _check(member, depth - 1)
-        case list():
-            for member in value:
-                _check(member, depth - 1)
-        case _:
-            pass  # an integer, true, false or null
+    """Read an event from the bytes of a request. Raises `EventError`: for the JSON, or else for every fault of the fields."""
+    return SalesforceEvent.of(documents.decode(body))

@@ -5,26 +5,31 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from orderphase.ingress.events import EventError
+from orderphase.ingress.documents import EventError
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. Header names are lower case; `body` is the bytes as they were sent; `id` is API Gateway's own."""
+    """One HTTP request. Header names are lower case; `body` is the bytes as they were sent; `id` is API Gateway's own.
+
+    parameters: the parts of the path that the route leaves open, by name.
+    """
 
     headers: Mapping[str, str]
     body: bytes
     id: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def request_from(event: Mapping[str, Any]) -> Request:
     """Read a proxy event (payload version 1.0).
 
     API Gateway: header names keep the case in which they were sent; of a header given twice, `headers` has the last;
-    `headers` and `body` are null where there are none. Raises `EventError` for a body that is said to be base64 and is not.
+    `headers`, `body` and `pathParameters` are null where there are none. Raises `EventError` for a body that is said to be
+    base64 and is not.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     text = event.get("body") or ""
@@ -33,7 +38,7 @@ def request_from(event: Mapping[str, Any]) -> Request:
         body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
     except ValueError:
         raise EventError("body: is not base64") from None
-    return Request(headers, body, event["requestContext"]["requestId"])
+    return Request(headers, body, event["requestContext"]["requestId"], event.get("pathParameters") or {})
 
 
 def response_from(status: int, body: Mapping[str, Any]) -> dict[str, Any]:

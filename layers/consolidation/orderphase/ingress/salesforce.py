@@ -6,24 +6,34 @@
    mistake in its signature shows. Refused with 401 and one reason for all cases.
 3. Content type and event: refused with 400 and every fault.
 4. The event goes into its flow's queue, once in 24 hours however often it is sent; 202 says that it is there. An event of a
-   type that we do not know, or that has no flow, is answered 202 as well and goes nowhere.
+   type that we do not know, or whose flow is switched off, is answered 202 as well and goes nowhere.
 
 What fails on our side is answered 503, so that the sender tries again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol
 
 from orderphase.errors import OrderphaseError
 from orderphase.ingress import signature
-from orderphase.ingress.events import KNOWN_TYPES, EventError, SalesforceEvent, parse
+from orderphase.ingress.documents import EventError
+from orderphase.ingress.events import KNOWN_TYPES, parse
 from orderphase.ingress.gateway import Request
+from orderphase.ingress.routes import (
+    Answer,
+    Intake,
+    Outcome,
+    Secrets,
+    authenticate,
+    invalid,
+    not_authentic,
+    taken,
+    too_large,
+    unavailable,
+)
 from orderphase.ingress.signature import SignatureError
 
 MAX_BODY_BYTES = 262_144
@@ -31,97 +41,26 @@ SIGNATURE_HEADER = "x-orderphase-signature"
 API_KEY_HEADER = "x-api-key"
 
 
-class Outcome(StrEnum):
-    """What became of a request; the value is the name of the metric that counts it."""
-
-    ACCEPTED = "EventAccepted"
-    REPLAYED = "EventReplayed"
-    IGNORED = "EventIgnored"
-    TOO_LARGE = "EventRefusedTooLarge"
-    NOT_AUTHENTIC = "EventRefusedNotAuthentic"
-    INVALID = "EventRefusedInvalid"
-    UNAVAILABLE = "EventNotTaken"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What to answer, and what to log: `note` is for us alone and has no secret in it; `event` is there once it was read."""
-
-    status: HTTPStatus
-    body: dict[str, Any]
-    outcome: Outcome
-    note: str
-    event: SalesforceEvent | None = None
-
-
-class Secrets(Protocol):
-    """The secrets that a sender may use."""
-
-    def valid(self) -> Sequence[str]:
-        """The secrets as last seen."""
-
-    def refetched(self, now: datetime) -> Sequence[str] | None:
-        """The secrets as they are now, or None where it is too soon to look again."""
-
-
-class Queues(Protocol):
-    """The flows' queues."""
-
-    def takes(self, event_type: str) -> bool:
-        """Whether events of this type have a flow."""
-
-    def send(self, event: SalesforceEvent, correlation_id: str) -> None:
-        """Put the event into its flow's queue."""
-
-
-# Calls the function unless the event was accepted before, and answers whether it did; `EventError` for the id of another event.
-Once = Callable[[SalesforceEvent, Callable[[], None]], bool]
-
-
-def receive(request: Request, *, secrets: Secrets, queues: Queues, once: Once, now: datetime) -> Answer:
+def receive(request: Request, *, secrets: Secrets[Sequence[str]], intake: Intake, now: datetime) -> Answer:
     """Take one request at the instant `now` (aware) and answer it. Nothing that a sender can send makes it raise."""
-    event = None
+    about: dict[str, str] = {}
     try:
         if len(request.body) > MAX_BODY_BYTES:
-            return _refused(HTTPStatus.CONTENT_TOO_LARGE, Outcome.TOO_LARGE, f"an event has at most {MAX_BODY_BYTES} bytes")
-        _authenticate(request, secrets, now)
+            return too_large(MAX_BODY_BYTES)
+        authenticate(secrets, lambda known: _check_sender(request, known, now), now)
         _check_content_type(request.headers.get("content-type", ""))
         event = parse(request.body)
-        if event.type not in KNOWN_TYPES:
-            return _taken(event, Outcome.IGNORED, "the type is not known")
-        if not queues.takes(event.type):
-            return _taken(event, Outcome.IGNORED, "the type has no flow")
-        if once(event, lambda: queues.send(event, request.id)):
-            return _taken(event, Outcome.ACCEPTED, "queued")
-        return _taken(event, Outcome.REPLAYED, "has been queued before")
+        about |= {"event_id": event.id, "event_type": event.type, "org_id": event.org_id, "record_id": event.record_id}
+        outcome, note = Outcome.IGNORED, "the type is not known"
+        if event.type in KNOWN_TYPES:
+            outcome, note = intake.take(event, request.id)
+        return taken(HTTPStatus.ACCEPTED, event.id, outcome, note, about)
     except SignatureError as refusal:
-        return _refused(HTTPStatus.UNAUTHORIZED, Outcome.NOT_AUTHENTIC, "the sender could not be verified", note=refusal.reason)
+        return not_authentic(HTTPStatus.UNAUTHORIZED, refusal)
     except EventError as problem:
-        return invalid(problem, event)
+        return invalid(problem, about)
     except OrderphaseError as problem:
-        return unavailable(problem, event)
-
-
-def invalid(problem: EventError, event: SalesforceEvent | None = None) -> Answer:
-    """The answer to what is not an event."""
-    return _refused(HTTPStatus.BAD_REQUEST, Outcome.INVALID, problem.message, event=event)
-
-
-def unavailable(problem: OrderphaseError, event: SalesforceEvent | None = None) -> Answer:
-    """The answer while something on our side is in the way."""
-    reason = "the event could not be taken; try again later"
-    return _refused(HTTPStatus.SERVICE_UNAVAILABLE, Outcome.UNAVAILABLE, reason, f"{problem.kind}: {problem.message}", event)
-
-
-def _authenticate(request: Request, secrets: Secrets, now: datetime) -> None:
-    try:
-        _check_sender(request, secrets.valid(), now)
-    except SignatureError as refusal:
-        # A secret that we have not seen yet may have replaced the one that we know. Nothing else gets better by looking.
-        fresh = secrets.refetched(now) if refusal.reason == "mismatch" else None
-        if fresh is None:
-            raise
-        _check_sender(request, fresh, now)
+        return unavailable(problem, about)
 
 
 def _check_sender(request: Request, secrets: Sequence[str], now: datetime) -> None:
@@ -140,13 +79,3 @@ def _check_content_type(value: str) -> None:
     charsets = [parameter.removeprefix("charset=").strip('"') for parameter in parameters if parameter.startswith("charset=")]
     if media_type != "application/json" or any(charset != "utf-8" for charset in charsets):
         raise EventError("Content-Type: is not application/json in UTF-8")
-
-
-def _taken(event: SalesforceEvent, outcome: Outcome, note: str) -> Answer:
-    return Answer(HTTPStatus.ACCEPTED, {"accepted": True, "id": event.id}, outcome, note, event)
-
-
-def _refused(
-    status: HTTPStatus, outcome: Outcome, reason: str, note: str | None = None, event: SalesforceEvent | None = None
-) -> Answer:
-    return Answer(status, {"accepted": False, "reason": reason}, outcome, note or reason, event)

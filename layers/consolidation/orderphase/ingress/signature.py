@@ -1,8 +1,9 @@
-"""Who sent this? The signature of `POST /salesforce/events`, and the key for orgs that cannot sign.
+"""Who sent this? The signature of each route, and the key for orgs that cannot sign.
 
-The header `X-Orderphase-Signature` is `t=<unix seconds>,v1=<hex>[,v1=<hex>…]`. Each `v1` is the HMAC-SHA256 of `<t>.<raw body>`
-under one secret, as 64 lower-case hex digits. A sender may give several while it changes its secret, and two secrets are valid
-here meanwhile; one `v1` that fits one secret is enough. Other schemes than `t` and `v1` are passed over.
+The header, `X-Orderphase-Signature` from an org and `Stripe-Signature` from Stripe, is `t=<unix seconds>,v1=<hex>[,v1=<hex>…]`.
+Each `v1` is the HMAC-SHA256 of `<t>.<raw body>` under one secret, as 64 lower-case hex digits. A sender may give several while
+it changes its secret, and several secrets are valid here meanwhile; one `v1` that fits one secret is enough. Other schemes than
+`t` and `v1`, such as Stripe's `v0`, are passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 
 TOLERANCE_SECONDS = 300
 
-Reason = Literal["missing", "malformed", "stale", "future", "mismatch"]
+Reason = Literal["missing", "malformed", "stale", "future", "mismatch", "unknown_account", "no_secret"]
 
 # Twelve digits reach beyond the year 9999; the limit keeps arithmetic on what a stranger sends small.
 _TIME = re.compile(r"[0-9]{1,12}")
@@ -27,7 +28,8 @@ class SignatureError(Exception):
     """The sender has not shown who it is. `reason` is for our own log; a caller learns only that it was refused.
 
     `missing`: neither signature nor key. `malformed`: not in the form above. `stale`, `future`: too far from now.
-    `mismatch`: made with, or sent as, no secret that is valid.
+    `mismatch`: made with, or sent as, no secret that is valid. `unknown_account`: the route is no account's. `no_secret`: the
+    account has none, so that nothing can be verified.
     """
 
     def __init__(self, reason: Reason) -> None:

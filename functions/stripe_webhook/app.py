@@ -1,0 +1,37 @@
+"""`POST /stripe/{account}/events`: the wiring of the route. Its rules are in `orderphase.ingress.stripe`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import boto3
+
+from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
+from orderphase.ingress.endpoint import CLIENT, Endpoint, Route, intake
+from orderphase.ingress.stripe import receive
+from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES
+from orderphase.settings import StripeCredentials, StripeWebhookSettings
+
+# The template's parameter that switches on the flow of a type of event.
+SWITCHES = {**dict.fromkeys(PRODUCT_TYPES, "ProductUpsert"), **dict.fromkeys(PRICE_TYPES, "PriceUpsert")}
+
+
+def route(environment: Mapping[str, str]) -> Route:
+    """Build the route with its clients. Raises `ConfigurationError` where the environment is not complete."""
+    settings = StripeWebhookSettings.from_environment(environment)
+    accepted = AcceptedEvents(boto3.client("dynamodb", config=CLIENT), settings.idempotency_table, "stripe_event")
+    manager = boto3.client("secretsmanager", config=CLIENT)
+    accounts = {
+        account: RotatingSecret(manager, secret, StripeCredentials.from_secret)
+        for account, secret in settings.stripe_secrets.items()
+    }
+    flows = intake(SWITCHES, settings.queues, accepted)
+
+    return Route(
+        lambda request, now: receive(request, accounts=accounts, ignore_own=settings.ignore_own_events, intake=flows, now=now),
+        accepted,
+    )
+
+
+endpoint = Endpoint(route)
+handler = endpoint.handler

@@ -1,0 +1,89 @@
+"""What the function of every route does with a request of API Gateway: read it, have it received, log, count, and answer.
+
+What is done with a request is the route's. Metrics, by function: the outcome of each request (`orderphase.ingress.routes`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from orderphase.errors import OrderphaseError
+from orderphase.ingress.aws import AcceptedEvents, FlowQueues
+from orderphase.ingress.documents import EventError
+from orderphase.ingress.gateway import Request, request_from, response_from
+from orderphase.ingress.routes import Answer, Intake, Outcome, invalid, unavailable
+
+# The function has ten seconds. A service that does not answer must leave time to say so.
+CLIENT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+
+logger = Logger()
+metrics = Metrics()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route with all that it works with."""
+
+    receive: Callable[[Request, datetime], Answer]
+    accepted: AcceptedEvents
+
+
+class Endpoint:
+    """A route behind API Gateway. `handler` is what Lambda calls.
+
+    build: makes the route from the environment's variables, once per Lambda environment. Raises `ConfigurationError`.
+    """
+
+    def __init__(self, build: Callable[[Mapping[str, str]], Route]) -> None:
+        self.route = cache(lambda: build(os.environ))
+        # The event is never logged, whatever the environment says: it holds what proves the sender.
+        self.handler = logger.inject_lambda_context(
+            metrics.log_metrics(self._handle),
+            correlation_id_path=correlation_paths.API_GATEWAY_REST,
+            clear_state=True,
+            log_event=False,
+        )
+
+    def _handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer one request (REST proxy integration)."""
+        answer = self._answer(event, context)
+        metrics.add_metric(name=answer.outcome, unit=MetricUnit.Count, value=1)
+        _log(answer)
+        return response_from(answer.status, answer.body)
+
+    def _answer(self, event: dict[str, Any], context: LambdaContext) -> Answer:
+        try:
+            request = request_from(event)
+            route = self.route()
+            route.accepted.register(context)
+            return route.receive(request, datetime.now(UTC))
+        except EventError as problem:
+            return invalid(problem)
+        except OrderphaseError as problem:
+            return unavailable(problem)
+
+
+def intake(switches: Mapping[str, str], queues: Mapping[str, str | None], accepted: AcceptedEvents) -> Intake:
+    """The flows behind a route: switches as in `Intake`, and the URL of the queue of each flow that is on, by its switch."""
+    urls = {kind: url for kind, switch in switches.items() if (url := queues[switch])}
+    return Intake(FlowQueues(boto3.client("sqs", config=CLIENT), urls), switches, accepted.once)
+
+
+def _log(answer: Answer) -> None:
+    if answer.status.is_success:
+        write = logger.info
+    else:
+        write = logger.error if answer.outcome == Outcome.UNAVAILABLE else logger.warning
+    write(answer.note, extra={"outcome": answer.outcome, "status": answer.status, **answer.about})

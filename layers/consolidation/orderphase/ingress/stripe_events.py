@@ -1,0 +1,160 @@
+"""What Stripe tells an endpoint, and the message that becomes of it.
+
+Of a notification only the ids are read: the flow reads the object as it is when it runs. Its message is
+
+```json
+{"id": "evt_…", "type": "price.updated", "account": "default", "object_id": "price_…", "product_id": "prod_…",
+  "created": 1795168800}
+```
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from orderphase.ingress import documents
+from orderphase.ingress.documents import Name
+from orderphase.settings import AccountName, StripeAccountId
+
+PRODUCT_TYPES = ("product.created", "product.updated", "product.deleted")
+PRICE_TYPES = ("price.created", "price.updated", "price.deleted")
+STRIPE_TYPES = frozenset((*PRODUCT_TYPES, *PRICE_TYPES))
+
+# Every POST of ours carries an idempotency key that begins so.
+OWN_KEYS = "orderphase:"
+
+
+def _known(value: str) -> str:
+    if value not in STRIPE_TYPES:
+        raise ValueError("is not a type of event that has a flow")
+    return value
+
+
+def _id_of(value: Any) -> Any:
+    return value.get("id") if isinstance(value, dict) else value
+
+
+EventId = Annotated[str, Field(pattern="^evt_[A-Za-z0-9_]+$", max_length=255)]
+# Unix seconds. Twelve digits reach beyond the year 9999.
+Time = Annotated[int, Field(ge=0, lt=10**12)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class StripeEvent(_Model):
+    """One event of an account of ours, as the flows' queues carry it.
+
+    account: our name of the account. object_id: of the product or the price; product_id: of the product itself, or the price's.
+    """
+
+    id: EventId
+    type: Annotated[str, AfterValidator(_known)]
+    account: AccountName
+    object_id: Name
+    product_id: Name
+    created: Time
+
+    @model_validator(mode="after")
+    def _names_one_product(self) -> Self:
+        if self.type in PRODUCT_TYPES and self.object_id != self.product_id:
+            raise ValueError("product_id: is not the id of the product that the event is about")
+        return self
+
+    @property
+    def record_id(self) -> str:
+        """The object that the event is about."""
+        return self.object_id
+
+    @property
+    def sender(self) -> str:
+        """Whose event it is: what one account tells is nothing to another."""
+        return self.account
+
+    @property
+    def group(self) -> str:
+        """What its message is kept in sequence with: the product's others."""
+        return f"{self.account}:{self.product_id}"
+
+    def to_json(self) -> str:
+        """The event as `of` takes it, once decoded."""
+        return documents.encode(self.model_dump())
+
+    @classmethod
+    def of(cls, document: Any) -> Self:
+        """Read a decoded message. Raises `EventError` with every fault."""
+        return documents.read(cls, document)
+
+
+class _Product(_Model):
+    object: Literal["product"]
+    id: Name
+
+    @property
+    def product_id(self) -> str:
+        return self.id
+
+
+class _Price(_Model):
+    object: Literal["price"]
+    id: Name
+    # Stripe: an id, or the product itself where an event has it expanded.
+    product_id: Annotated[Name, BeforeValidator(_id_of)] = Field(alias="product")
+
+
+class _ProductData(_Model):
+    object: _Product
+
+
+class _PriceData(_Model):
+    object: _Price
+
+
+class _Origin(_Model):
+    idempotency_key: str | None = None
+
+
+class Notification(_Model):
+    """A full-payload event as Stripe posts it, checked where we read it; all else is dropped.
+
+    The object of an event that has no flow is not looked at: not every object has an id. account: the connected account
+    (`acct_…`) that it happened in, None for the endpoint's own. request: None where Stripe itself was the cause.
+    """
+
+    id: EventId
+    type: Name
+    created: Time
+    livemode: bool
+    account: StripeAccountId | None = None
+    request: _Origin | None = None
+    data: _ProductData | _PriceData | None
+
+    @field_validator("data", mode="plain")
+    @classmethod
+    def _data_of_the_type(cls, value: Any, info: ValidationInfo) -> _ProductData | _PriceData | None:
+        kind = info.data.get("type", "")
+        if kind not in STRIPE_TYPES:
+            return None
+        return (_ProductData if kind in PRODUCT_TYPES else _PriceData).model_validate(value)
+
+    @property
+    def ours(self) -> bool:
+        """Whether a request of ours was the cause."""
+        return self.request is not None and (self.request.idempotency_key or "").startswith(OWN_KEYS)
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Read the bytes of a request. Raises `EventError`: for the JSON, or else for every fault of the fields."""
+        return documents.read(cls, documents.decode(body))
