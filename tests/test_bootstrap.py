@@ -27,9 +27,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield world
 
 
-def refused(**changes: str) -> str:
+def refused(here: World, **changes: str) -> str:
+    """What is said of an environment or its secrets, at the latest when an order comes, which nobody holds then."""
+    account = here.account()
+    order = here.order(account, here.contract(account), {"PricebookEntryId": here.entry()})
     with pytest.raises(ConfigurationError) as failure:
-        bootstrap.order_activation(ENVIRONMENT | changes)
+        bootstrap.order_activation(ENVIRONMENT | changes).run(order, event_id="event-1", org_id=ORG)
+    assert here.dynamodb.scan(TableName="contracts")["Items"] == []
     return failure.value.message
 
 
@@ -145,14 +149,14 @@ def test_a_missing_variable_is_named(here: World, name: str) -> None:
 
 
 def test_a_wrong_variable_is_named(here: World) -> None:
-    assert "ORDERPHASE_TIME_ZONE" in refused(ORDERPHASE_TIME_ZONE="Mars/Olympus")
-    assert "ORDERPHASE_BACKDATING" in refused(ORDERPHASE_BACKDATING="maybe")
+    assert "ORDERPHASE_TIME_ZONE" in refused(here, ORDERPHASE_TIME_ZONE="Mars/Olympus")
+    assert "ORDERPHASE_BACKDATING" in refused(here, ORDERPHASE_BACKDATING="maybe")
 
 
 @pytest.mark.parametrize("name", ["salesforce", "stripe"])
 def test_a_secret_that_is_not_there(here: World, name: str) -> None:
     variable = f"ORDERPHASE_{name.upper()}_SECRET"
-    assert "secret gone: AWS refused (ResourceNotFoundException)" in refused(**{variable: "gone"})
+    assert "secret gone: AWS refused (ResourceNotFoundException)" in refused(here, **{variable: "gone"})
 
 
 @pytest.mark.parametrize("name", ["salesforce", "stripe"])
@@ -167,7 +171,7 @@ def test_a_secret_that_is_not_there(here: World, name: str) -> None:
 )
 def test_a_secret_that_cannot_be_used(here: World, name: str, value: Any, said: str) -> None:
     store(name, value)
-    message = refused()
+    message = refused(here)
     assert message.startswith(f"secret {name}: ")
     assert said in message
     assert "hush" not in message
@@ -175,17 +179,17 @@ def test_a_secret_that_cannot_be_used(here: World, name: str, value: Any, said: 
 
 def test_plain_http_is_for_loopback_addresses(here: World) -> None:
     store("stripe", stripe_secret(here) | {"STRIPE_API_BASE": "http://api.stripe.com"})
-    assert "STRIPE_API_BASE: plain http is accepted for loopback addresses only" in refused()
+    assert "STRIPE_API_BASE: plain http is accepted for loopback addresses only" in refused(here)
     store("stripe", stripe_secret(here))
     store("salesforce", salesforce_secret(here) | {"SALESFORCE_LOGIN_URL": "http://acme.my.salesforce.com"})
-    assert "SALESFORCE_LOGIN_URL: plain http is accepted for loopback addresses only" in refused()
+    assert "SALESFORCE_LOGIN_URL: plain http is accepted for loopback addresses only" in refused(here)
 
 
 def test_a_mapping_that_cannot_be_read(here: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "mapping.toml"
     file.write_text('[order]\ncolour = "Colour__c"')
     monkeypatch.setattr(bootstrap, "load_mapping", lambda: load_mapping(file))
-    assert "mapping.toml: order.colour" in refused()
+    assert "mapping.toml: order.colour" in refused(here)
 
 
 def test_no_request_is_made_before_the_first_run(here: World) -> None:

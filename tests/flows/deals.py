@@ -58,6 +58,14 @@ def sold(
     return Deal(here, account, contract, entry, order)
 
 
+def contract_in(here: World, account: str, currency: str) -> str:
+    """An activated contract in a currency of its own; its orders have the same."""
+    values = {"AccountId": account, "Status": "Draft", "StartDate": "2026-01-01", "ContractTerm": 36}
+    contract = here.salesforce.create("Contract", {**values, "CurrencyIsoCode": currency})
+    here.salesforce.update("Contract", contract, {"Status": "Activated"})
+    return contract
+
+
 def at(here: World, day: str) -> None:
     """Let time pass until a day, at noon UTC and a part of a second, which Stripe does not know."""
     here.clock.set(datetime.fromisoformat(f"{day}T12:00:00.250250+00:00"), frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -17,8 +18,8 @@ from orderphase.flows.order_activation import OrderActivation
 from orderphase.flows.order_item_update import OrderItemUpdate
 from orderphase.flows.runs import Report
 from sandbox.serving import LoggedRequest
-from tests.flows.deals import MOMENT, at, day, sold
-from tests.flows.world import ACCOUNT, ORG, World, world
+from tests.flows.deals import MOMENT, at, contract_in, day, sold
+from tests.flows.world import ACCOUNT, ORG, World, operation_of, world
 from tests.org import line
 
 DELIVERIES = 4
@@ -31,19 +32,20 @@ type Event = Callable[[ContractRuns], Report]
 class Scenario:
     """What has happened before, and the event whose run is disturbed. `prepare` answers the contract and the event.
 
-    backdating: the policy under which it runs.
+    policies: under which it runs.
     """
 
     name: str
     prepare: Callable[[World], tuple[str, Event]]
-    backdating: str = "from_now"
+    policies: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return self.name
 
     def runs(self, here: World) -> ContractRuns:
         """A new environment for a run."""
-        return here.contract_runs(backdating=self.backdating)
+        policies: dict[str, Any] = dict(self.policies)
+        return here.contract_runs(**policies)
 
 
 def activation(order: str) -> Event:
@@ -106,6 +108,43 @@ def taking_over(here: World) -> tuple[str, Event]:
     return deal.contract, activation(second)
 
 
+def custom_prices(here: World) -> tuple[str, Event]:
+    """Two lines are sold at one price that no price book has, and a third at another."""
+    account, entry = here.account(), here.entry()
+    contract = here.contract(account)
+    lines = (
+        line(entry, UnitPrice=9),
+        line(entry, "2027-12-01", "2028-12-01", UnitPrice=9),
+        line(here.entry(), UnitPrice=Decimal("7.5")),
+    )
+    return contract, activation(here.order(account, contract, *lines))
+
+
+def changed_book(here: World) -> tuple[str, Event]:
+    """The price book has another amount when a change order comes, and the account another phone number and city."""
+    deal = sold(here)
+    here.salesforce.update("PricebookEntry", deal.entry, {"UnitPrice": 12})
+    here.salesforce.update("Account", deal.account, {"Phone": "+49 30 1234", "BillingCity": "Bonn"})
+    later = line(deal.entry, "2027-12-01", "2028-12-01", UnitPrice=12)
+    return deal.contract, activation(deal.change(later, EffectiveDate="2027-12-01"))
+
+
+def deleted_customer(here: World) -> tuple[str, Event]:
+    """The account's customer was deleted in Stripe, with all that it was billed."""
+    deal = sold(here)
+    here.delete_in_stripe(f"/v1/customers/{here.schedule()['customer']}")
+    here.salesforce.update("Account", deal.account, {"Phone": "+49 30 1234"})
+    contract = here.contract(deal.account)
+    return contract, activation(here.order(deal.account, contract, line(deal.entry)))
+
+
+def second_currency(here: World) -> tuple[str, Event]:
+    """The account is billed in US dollars when something is sold to it in euros."""
+    deal = sold(here)
+    contract, euros = contract_in(here, deal.account, "EUR"), here.entry(9, CurrencyIsoCode="EUR")
+    return contract, activation(here.order(deal.account, contract, line(euros), CurrencyIsoCode="EUR"))
+
+
 FIRST_ORDER = Scenario("first order", first_order)
 FIRST_ORDER_TODAY = Scenario("first order today", first_order_today)
 LATER = [
@@ -113,8 +152,13 @@ LATER = [
     Scenario("line edit", line_edit),
     Scenario("cancellation", cancellation),
     Scenario("taking over", taking_over),
-    Scenario("taking over and catching up", taking_over, "catch_up"),
-    Scenario("catching up", change_order, "catch_up"),
+    Scenario("custom prices", custom_prices),
+    Scenario("changed book", changed_book),
+    Scenario("deleted customer", deleted_customer),
+    Scenario("deleted customer that is told nothing", deleted_customer, (("customer_update", "never"),)),
+    Scenario("second currency", second_currency, (("customer_per_currency", "create"),)),
+    Scenario("taking over and catching up", taking_over, (("backdating", "catch_up"),)),
+    Scenario("catching up", change_order, (("backdating", "catch_up"),)),
 ]
 
 
@@ -132,8 +176,15 @@ def state(here: World, contract: str) -> dict[str, Any]:
     record = here.record("Contract", contract)
     ids = [(each["Stripe_Subscription_Schedule_Id__c"], each["Stripe_Subscription_Id__c"]) for each in (record, *orders)]
     last = schedules[-1]
-    entries = here.salesforce.query("SELECT Stripe_Price_Id__c, Product2.Stripe_Product_Id__c FROM PricebookEntry")
-    ledger = here.ledger(contract)
+    entries = here.salesforce.query(
+        "SELECT Id, UnitPrice, Stripe_Price_Id__c, Product2Id, Product2.Stripe_Product_Id__c FROM PricebookEntry"
+    )
+    prices, ledger, facts = {one["id"]: one for one in _recurring(here)}, here.ledger(contract), here.remembered()
+    named = [(entry, prices[entry["Stripe_Price_Id__c"]]) for entry in entries if entry["Stripe_Price_Id__c"]]
+    customers = {
+        record["Stripe_Customer_Id__c"] for record in here.salesforce.query("SELECT Stripe_Customer_Id__c FROM Account")
+    }
+    customers |= {one for key, fact in facts.items() if "|account|" in key for one in fact.values()}
     return {
         "objects": {kind: len(here.stripe.objects(ACCOUNT, kind)) for kind in kinds},
         "schedules": [(one["status"], one["end_behavior"], *map(_phase, one["phases"])) for one in schedules],
@@ -144,10 +195,16 @@ def state(here: World, contract: str) -> dict[str, Any]:
         "one-time items": len(here.stripe.invoice_items(ACCOUNT)),
         "orders": [(one["Stripe_Sync_Status__c"], _timeless(one["Stripe_Sync_Message__c"])) for one in orders],
         "ids": set(ids) == {(last["id"], last["subscription"] or last["released_subscription"])},
-        "customer": here.record("Account", record["AccountId"])["Stripe_Customer_Id__c"] == last["customer"],
-        "prices": {one["Stripe_Price_Id__c"] for one in entries} == {one["id"] for one in _recurring(here)},
-        "products": {one["Product2"]["Stripe_Product_Id__c"] for one in entries}
-        == {one["product"] for one in _recurring(here)},
+        "customer": customers == {one["id"] for one in here.customers()} and last["customer"] in customers,
+        "customers": [(one["phone"], one["address"], sorted(one["metadata"])) for one in here.customers()],
+        "told": facts[f"default|customer|{last['customer']}"]["told"]
+        if f"default|customer|{last['customer']}" in facts
+        else {},
+        "prices": {price["lookup_key"] for _, price in named} == {f"salesforce_{ORG}_{entry['Id']}" for entry, _ in named}
+        and all(price["unit_amount"] == entry["UnitPrice"] * 100 for entry, price in named)
+        and all(facts[f"default|entry|{entry['Id']}"]["price_id"] == price["id"] for entry, price in named),
+        "amounts": sorted((one["unit_amount"], one["lookup_key"] is None, len(one["metadata"])) for one in prices.values()),
+        "products": {one["Product2"]["Stripe_Product_Id__c"] for one in entries} == {one["product"] for one in prices.values()},
         "ledger": (ledger["intent"]["state"], len(ledger["intent"]["orders"]), ledger["intent"].get("ends_at") is None),
         "lease": "free" if ledger["lease_until"] <= here.clock.now().timestamp() else "held",
         "log": here.log_entries()[-1]["outcome"] in ("synced", "unchanged"),
@@ -161,7 +218,7 @@ def _phase(phase: dict[str, Any]) -> Any:
 
 def _timeless(message: str | None) -> str | None:
     """A message without the numbers that depend on the day of the run, and without ids."""
-    return message and re.sub(r"[\d-]+", "#", re.sub(r"sub_sched_\w+", "…", message))
+    return message and re.sub(r"[\d-]+", "#", re.sub(r"(sub_sched|price|cus)_\w+|Product \w+", "…", message))
 
 
 def _recurring(here: World) -> list[dict[str, Any]]:
@@ -202,24 +259,34 @@ class Mortal:
         return lambda *args, **kwargs: self._step(name, lambda: member(*args, **kwargs))
 
 
-def mortal(runs: ContractRuns, at: int, *, after: bool) -> tuple[ContractRuns, list[str]]:
-    """The collaborators of a run that is killed before or after its remote call number `at`; and the calls that it has made."""
+def mortal(
+    runs: ContractRuns, at: int, *, after: bool, end: type[BaseException] = KilledError
+) -> tuple[ContractRuns, list[str]]:
+    """The collaborators of a run that is killed before or after its remote call number `at`; and the calls that it has made.
+
+    end: what comes instead, if the process is not killed but the call fails.
+    """
     made: list[str] = []
 
     def step(name: str, call: Callable[[], Any]) -> Any:
-        if len(made) > at:
-            raise KilledError  # a dead process does not clean up
+        if len(made) > at and end is KilledError:
+            raise end  # a dead process does not clean up
         made.append(name)
-        if len(made) - 1 < at:
+        if len(made) - 1 != at:
             return call()
         if after:
             call()
-        raise KilledError
+        raise end(name)
 
-    for owner in (runs, runs._runs, runs._catalogue, runs.proposals):
-        for name in ("contracts", "stripe", "table", "_contracts", "_stripe", "_log"):
-            if hasattr(owner, name):
-                setattr(owner, name, Mortal(getattr(owner, name), step))
+    facts, connection = runs._facts, runs.stripe.connection(runs.stripe.default)
+    request: Any = connection.call
+    connection.call = lambda *args, **kwargs: step(  # type: ignore[method-assign]  # stands before the real one
+        operation_of(args[0]), lambda: request(*args, **kwargs)
+    )
+    parts: Any = runs
+    parts._facts = lambda account: Mortal(facts(account), lambda name, call: step(f"facts.{name}", call))
+    for owner, name in ((runs, "contracts"), (runs, "table"), (runs, "_salesforce_accounts"), (runs._runs, "_log")):
+        setattr(owner, name, Mortal(getattr(owner, name), step))
     return runs, made
 
 
@@ -245,5 +312,5 @@ def undisturbed(scenario: Scenario) -> Undisturbed:
 
 
 def _named(log: list[LoggedRequest]) -> list[str]:
-    paths = (re.sub(r"/(sub|sub_sched|price)_\w+", "/:id", call.path.partition("?")[0]) for call in log)
+    paths = (re.sub(r"/(sub|sub_sched|price|cus)_\w+", "/:id", call.path.partition("?")[0]) for call in log)
     return [f"{call.method} {path}" for call, path in zip(log, paths, strict=True)]

@@ -45,7 +45,7 @@ class TestNow:
         assert "nothing is billed from 2027-02-10 on" in record["Stripe_Sync_Message__c"]
         assert record["Stripe_Subscription_Schedule_Id__c"] == schedule["id"]
         entry = here.log_entries()[-1]
-        assert (entry["flow"], entry["outcome"], entry["calls"]) == ("cancellation", "synced", {"salesforce": 2, "stripe": 2})
+        assert (entry["flow"], entry["outcome"], entry["calls"]) == ("cancellation", "synced", {"salesforce": 3, "stripe": 2})
 
     @pytest.mark.parametrize("prorate", [True, False])
     @pytest.mark.parametrize("invoice_now", [True, False])
@@ -128,13 +128,14 @@ class TestNow:
         deal = running(here)
         schedule = here.schedule()
         runs = here.contract_runs()
-        cancel = runs.stripe.cancel_schedule
+        stripe = runs.desk("default").stripe
+        cancel = stripe.cancel_schedule
 
         def late(*args: Any, **kwargs: Any) -> Any:
             here.post_to_stripe(f"/v1/subscription_schedules/{schedule['id']}/cancel")
             return cancel(*args, **kwargs)
 
-        runs.stripe.cancel_schedule = late  # type: ignore[method-assign]  # stands before the real one
+        stripe.cancel_schedule = late  # type: ignore[method-assign]  # stands before the real one
         assert here.cancel(deal.order, runs=runs).outcome == "synced"
         assert deal.statuses() == ["Cancelled"]
 

@@ -61,12 +61,12 @@ def disturbed(system: str, faults: dict[str, dict[str, Any]]) -> list[Any]:
 
 
 def killed(*scenarios: Scenario) -> list[Any]:
-    """Before and after each remote call of each scenario."""
+    """After each remote call of each scenario, which is before the next one; and before the first."""
     return [
         pytest.param(scenario, at, after, id=f"{scenario}-{'after' if after else 'before'} {at} {name}")
         for scenario in scenarios
         for at, name in enumerate(undisturbed(scenario).calls)
-        for after in (False, True)
+        for after in ((True,) if at else (False, True))
     ]
 
 
@@ -138,6 +138,30 @@ def test_a_process_that_is_killed(scenario: Scenario, at: int, after: bool, late
     with pytest.raises(KilledError):
         event(runs)
     here.clock.advance(later)
+
+    assert deliver(here, scenario, event) == []
+
+    assert state(here, contract) == undisturbed(scenario).left
+
+
+def looked_up(*scenarios: Scenario) -> list[Any]:
+    """Each request of each scenario to the catalogue table: one that fails, or has changed it and fails all the same."""
+    return [
+        pytest.param(scenario, at, after, id=f"{scenario}-{'after' if after else 'before'} {at} {name}")
+        for scenario in scenarios
+        for at, name in enumerate(undisturbed(scenario).calls)
+        for after in {"facts.read": (False,), "facts.note": (False, True)}.get(name, ())
+    ]
+
+
+@pytest.mark.parametrize(("scenario", "at", "after"), looked_up(FIRST_ORDER, *LATER))
+def test_a_catalogue_table_that_fails(scenario: Scenario, at: int, after: bool, here: World) -> None:
+    contract, event = scenario.prepare(here)
+    runs, _ = mortal(scenario.runs(here), at, after=after, end=TransientError)
+    with pytest.raises(TransientError, match=r"facts\."):
+        event(runs)
+    assert here.ledger(contract)["lease_until"] == 0, "the contract is held no longer"
+    here.clock.advance(timedelta(minutes=3))
 
     assert deliver(here, scenario, event) == []
 

@@ -27,7 +27,7 @@ class TestFirstOrder:
             BillingCountry="DE",
             ShippingStreet="Werkstor 3",
             ShippingCity="Potsdam",
-            ShippingCountry="Germany",
+            ShippingCountry="DE",
         )
         contract, monthly, yearly = here.contract(account), here.entry(10), here.entry(99.5, "year")
         order = here.order(account, contract, line(monthly), line(yearly, "2027-05-01", Quantity=2))

@@ -136,6 +136,12 @@ class TestWhatIsSent:
         assert here.stripe.params("subscription_schedules.create") == shown.params
 
 
+def unmade(here: World, entry: str) -> str:
+    """How a price that does not exist yet is called."""
+    product = here.record("Product2", here.record("PricebookEntry", entry)["Product2Id"])
+    return f"the price of price book entry {entry} ({product['Name']})"
+
+
 class TestWhatDoesNotExistYet:
     def test_it_is_named_by_its_salesforce_id(self, here: World) -> None:
         account, entry, other = here.account(), here.entry(), here.entry()
@@ -143,7 +149,7 @@ class TestWhatDoesNotExistYet:
         shown = preview(here, order)
         assert shown.created_first == (
             f"the customer of account {account}",
-            *(f"the price of price book entry {one}" for one in sorted((entry, other))),
+            *(unmade(here, one) for one in sorted((entry, other))),
         )
         assert "customer" not in shown.params
         assert sorted(item["price"] for item in shown.params["phases"][0]["items"]) == sorted((entry, other))
@@ -155,7 +161,7 @@ class TestWhatDoesNotExistYet:
         deal = sold(here)
         other = here.entry()
         shown = preview(here, deal.change(line(other, "2027-05-01"), EffectiveDate="2027-05-01"))
-        assert shown.created_first == (f"the price of price book entry {other}",)
+        assert shown.created_first == (unmade(here, other),)
         assert shown.params["phases"][1]["items"][1]["price"] == other
 
     def test_a_price_that_stripe_has_and_salesforce_does_not_know(self, here: World) -> None:
@@ -169,7 +175,7 @@ class TestWhatDoesNotExistYet:
         past = here.entry(30)
         lines = line(entry, "2026-09-20"), line(past, "2026-09-20", "2026-11-20")
         shown = preview(here, here.order(account, contract, *lines, EffectiveDate="2026-09-20"), backdating="catch_up")
-        assert shown.created_first == (f"the price of price book entry {past}",)
+        assert shown.created_first == (unmade(here, past),)
         items = shown.params["phases"][0]["add_invoice_items"]
         assert past in [item["price_data"]["product"] for item in items]
 

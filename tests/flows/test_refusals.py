@@ -68,7 +68,7 @@ class TestRefusedData:
     def test_a_line_sold_at_another_price_than_the_standard_one(self, here: World) -> None:
         account = here.account()
         order = here.order(account, here.contract(account), line(here.entry(10), UnitPrice=9))
-        message = self.refused(here, order, "custom_price")
+        message = self.refused(here, order, "custom_price", custom_pricing="error")
         assert "9" in message
         assert "10" in message
 

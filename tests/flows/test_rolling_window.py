@@ -87,10 +87,11 @@ class TestEveryStepOnItsDay:
         assert (entry["flow"], entry["contract_id"], entry["order_id"]) == ("order_activation", contract, order)
 
     def test_a_product_that_is_sold_later_only(self, here: World) -> None:
-        """Its price is made when its phase is sent, fifteen months after the contract."""
+        """Its price is made with the contract: fifteen months later the price book may say something else."""
         entries = [here.entry(10), here.entry(20)]
         ramp(here, entries=entries)
-        assert len(here.stripe.objects(ACCOUNT, "price")) == 1
+        assert [price["unit_amount"] for price in here.stripe.objects(ACCOUNT, "price")] == [1000, 2000]
+        here.salesforce.update("PricebookEntry", entries[1], {"UnitPrice": 30})
         for number in range(5, 20, 5):
             at(here, first_of(number))
             assert here.rolling_window() == 1
@@ -99,6 +100,7 @@ class TestEveryStepOnItsDay:
         assert billed(here)[16][2] == {entries[1]: 17}
         assert here.record("PricebookEntry", entries[1])["Stripe_Price_Id__c"]
         assert quantity(here) == 17
+        assert here.subscription()["items"]["data"][0]["price"]["unit_amount"] == 2000
 
     def test_short_series_are_never_due(self, here: World) -> None:
         contract, _ = ramp(here, months=10)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,12 +29,15 @@ from orderphase.flows.preview import Previews
 from orderphase.flows.rolling_window import RollingWindow
 from orderphase.flows.runs import Report
 from orderphase.mapping import FieldMapping
+from orderphase.salesforce.accounts import Accounts
 from orderphase.salesforce.client import SalesforceClient
 from orderphase.salesforce.contracts import Contracts
+from orderphase.salesforce.shape import Org as Shaped
 from orderphase.settings import SalesforceCredentials, StripeCredentials
+from orderphase.store.catalogue import Catalogue
 from orderphase.store.contracts import ContractTable
 from orderphase.store.sync_log import SyncLog
-from orderphase.stripe.account import StripeAccount
+from orderphase.stripe.accounts import StripeAccounts
 from orderphase.stripe.client import StripeConnection
 from sandbox.clock import Clock
 from sandbox.salesforce_emulator import SalesforceEmulator
@@ -69,6 +73,10 @@ TABLES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "catalogue": {
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    },
     "sync_log": {
         "KeySchema": [
             {"AttributeName": "contract_id", "KeyType": "HASH"},
@@ -84,37 +92,55 @@ TABLES: dict[str, dict[str, Any]] = {
 
 
 class Recording(StripeEmulator):
-    """Keeps what it was asked for: operation and parameters as Stripe reads them, of all but repetitions under the same key."""
+    """Keeps what it was asked for: operation and parameters as Stripe reads them, of all but repetitions under the same key.
+
+    askers: for each of these, the account and the idempotency key.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.askers: list[tuple[str, str | None]] = []
 
     def _execute(self, moment: Moment, route: Route, values: dict[str, Any], object_id: str) -> Response:
         self.asked.append((route.operation, values))
+        self.askers.append((moment.account.id, moment.idempotency_key))
         return super()._execute(moment, route, values, object_id)
 
     def params(self, operation: str) -> dict[str, Any]:
         """What it was asked for last by an operation."""
         return next(values for name, values in reversed(self.asked) if name == operation)
 
+    def keys(self, operation: str) -> list[str | None]:
+        """The idempotency keys of an operation, oldest first."""
+        return [key for (name, _), (_, key) in zip(self.asked, self.askers, strict=True) if name == operation]
+
+    def accounts(self) -> set[str]:
+        """The accounts that were asked."""
+        return {account for account, _ in self.askers}
+
 
 class Checked(StripeConnection):
     """Refuses what Stripe would refuse, in Python's types: an unknown parameter, None, a number that is text."""
 
     def call[**Params, Answer](self, request: Callable[Params, Answer], *args: Params.args, **kwargs: Params.kwargs) -> Answer:
-        method: Any = request.func if isinstance(request, partial) else request
-        words = re.findall("[A-Z][a-z]+", type(method.__self__).__name__.removesuffix("Service"))
-        operation = f"{'_'.join(words).lower()}s.{method.__name__}"
-        parameters.check(operation, next((argument for argument in args if isinstance(argument, dict)), {}))
+        parameters.check(operation_of(request), next((argument for argument in args if isinstance(argument, dict)), {}))
         return super().call(request, *args, **kwargs)
+
+
+def operation_of(request: Any) -> str:
+    """What a method of the client asks for: `subscription_schedules.create`."""
+    method: Any = request.func if isinstance(request, partial) else request
+    words = re.findall("[A-Z][a-z]+", type(method.__self__).__name__.removesuffix("Service"))
+    return f"{'_'.join(words).lower()}s.{method.__name__}"
 
 
 @dataclass
 class World(Org):
     """Salesforce, Stripe and DynamoDB as a run meets them.
 
-    pauses: the waits for Stripe, and for another run. Every request to Stripe is checked before it leaves.
+    accounts: the secret of each Stripe account, by its name; the first is the default. pauses: the waits for Stripe, and for
+    another run. Every request to Stripe is checked before it leaves.
     """
 
     clock: Clock
@@ -123,6 +149,7 @@ class World(Org):
     stripe_url: str
     dynamodb: DynamoDBClient
     mapping: FieldMapping = field(default_factory=FieldMapping)
+    accounts: dict[str, dict[str, str]] = field(default_factory=lambda: {"default": {"STRIPE_API_KEY": KEY}})
     pauses: list[float] = field(default_factory=list)
     _runs: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -130,31 +157,60 @@ class World(Org):
         """The order activation with fresh adapters, as in a new Lambda environment."""
         return OrderActivation(self.contract_runs(**choices))
 
-    def contract_runs(self, *, mapping: FieldMapping | None = None, currency: str = "USD", **policies: Any) -> ContractRuns:
+    def contract_runs(
+        self,
+        *,
+        mapping: FieldMapping | None = None,
+        currency: str = "USD",
+        sync_log_records: bool = False,
+        **policies: Any,
+    ) -> ContractRuns:
         """What all flows share, with fresh adapters."""
         mapping = mapping or self.mapping
         chosen = Policies(**policies)
-        salesforce = SalesforceCredentials.model_validate(
-            {
-                "SALESFORCE_LOGIN_URL": self.salesforce_url,
-                "SALESFORCE_CLIENT_ID": "client",
-                "SALESFORCE_CLIENT_SECRET": "secret",
-            }
-        )
-        stripe = StripeCredentials.model_validate({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": self.stripe_url})
-        connection = Checked(stripe, repetitions=0, pause=self.pauses.append)
+        org = Shaped(self.salesforce_client())
         return ContractRuns(
-            contracts=Contracts(SalesforceClient(salesforce, now=self.clock.now), mapping, chosen),
-            stripe=StripeAccount(connection),
+            contracts=Contracts(org, mapping, chosen),
+            salesforce_accounts=Accounts(org, mapping),
+            stripe=self.stripe_accounts(),
+            facts=self.facts,
             table=ContractTable(self.dynamodb, "contracts"),
             log=SyncLog(self.dynamodb, "sync_log"),
             mapping=mapping,
             policies=chosen,
             currency=currency,
             now=self.clock.now,
-            run_id=lambda: f"run-{next(self._runs)}",
+            run_id=self.run_id,
+            sync_log_records=sync_log_records,
             pause=self.pauses.append,
         )
+
+    def salesforce_client(self) -> SalesforceClient:
+        """A fresh connection to the org."""
+        credentials = {
+            "SALESFORCE_LOGIN_URL": self.salesforce_url,
+            "SALESFORCE_CLIENT_ID": "client",
+            "SALESFORCE_CLIENT_SECRET": "secret",
+        }
+        return SalesforceClient(SalesforceCredentials.model_validate(credentials), now=self.clock.now)
+
+    def stripe_accounts(self) -> StripeAccounts:
+        """Fresh connections to the Stripe accounts."""
+
+        def credentials(name: str) -> StripeCredentials:
+            return StripeCredentials.model_validate({**self.accounts[name], "STRIPE_API_BASE": self.stripe_url})
+
+        return StripeAccounts(
+            [*self.accounts], credentials, lambda given: Checked(given, repetitions=0, pause=self.pauses.append)
+        )
+
+    def facts(self, account: str) -> Catalogue:
+        """What is remembered of a Stripe account."""
+        return Catalogue(self.dynamodb, "catalogue", account)
+
+    def run_id(self) -> str:
+        """An id for a run."""
+        return f"run-{next(self._runs)}"
 
     def previews(self, **choices: Any) -> Previews:
         """The previews, with fresh adapters."""
@@ -190,11 +246,16 @@ class World(Org):
         """Do something in Stripe by hand."""
         requests.post(f"{self.stripe_url}{path}", data=values, auth=(KEY, ""), timeout=10).raise_for_status()
 
+    def delete_in_stripe(self, path: str, *, key: str = KEY) -> None:
+        """Delete something in Stripe by hand."""
+        requests.delete(f"{self.stripe_url}{path}", auth=(key, ""), timeout=10).raise_for_status()
+
     def forget_calls(self) -> None:
         """Empty the logs of both vendors."""
         self.salesforce.log.clear()
         self.stripe.log.clear()
         self.stripe.asked.clear()
+        self.stripe.askers.clear()
 
     # What has become of it
 
@@ -211,11 +272,25 @@ class World(Org):
     def schedules(self) -> list[dict[str, Any]]:
         return self.stripe.objects(ACCOUNT, "subscription_schedule")
 
+    def customers(self) -> list[dict[str, Any]]:
+        """The customers that were not deleted, oldest first."""
+        return [one for one in self.stripe.objects(ACCOUNT, "customer") if not one.get("deleted")]
+
     def log_entries(self) -> list[dict[str, Any]]:
         read = TypeDeserializer().deserialize
         items = self.dynamodb.scan(TableName="sync_log")["Items"]
         entries = [{name: read(value) for name, value in item.items()} for item in items]
         return sorted(entries, key=lambda entry: entry["entry_id"])
+
+    def remembered(self) -> dict[str, Any]:
+        """What the catalogue table has, by its keys."""
+        items = self.dynamodb.scan(TableName="catalogue")["Items"]
+        return {item["id"]["S"]: json.loads(item["fact"]["S"]) for item in items}
+
+    def lose_catalogue(self) -> None:
+        """Have the catalogue table lost."""
+        for key in self.remembered():
+            self.dynamodb.delete_item(TableName="catalogue", Key={"id": {"S": key}})
 
     def ledger(self, contract: str) -> dict[str, Any]:
         read = TypeDeserializer().deserialize
@@ -224,11 +299,16 @@ class World(Org):
 
 
 @contextmanager
-def world(now: datetime = NOW, **org: Any) -> Iterator[World]:
-    """A fresh world; `org` are options of the Salesforce emulator. There is one at a time."""
+def world(
+    now: datetime = NOW, *, keys: Mapping[str, str] | None = None, connected: Mapping[str, str] | None = None, **org: Any
+) -> Iterator[World]:
+    """A fresh world; `org` are options of the Salesforce emulator. There is one at a time.
+
+    keys, connected: the Stripe accounts that there are beside the usual one, by secret key, and by the one that reaches them.
+    """
     clock = Clock(now, frozen=True)
     salesforce = SalesforceEmulator(clock, client_id="client", client_secret="secret", org_id=ORG, **org)
-    stripe = Recording(clock, {KEY: ACCOUNT})
+    stripe = Recording(clock, {KEY: ACCOUNT, **(keys or {})}, connected=connected)
     servers = Server(salesforce), Server(stripe)
     try:
         with mock_aws():
@@ -239,7 +319,7 @@ def world(now: datetime = NOW, **org: Any) -> Iterator[World]:
 
 
 def tables() -> DynamoDBClient:
-    """DynamoDB in process, with both tables and nothing in them."""
+    """DynamoDB in process, with all tables and nothing in them."""
     client = _dynamodb()
     for name, keys in TABLES.items():
         client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **keys)

@@ -16,7 +16,9 @@ from orderphase.domain.sequence import Draft
 from orderphase.errors import ConfigurationError, ConflictError, DataError, OrderphaseError, TransientError
 from orderphase.mapping import FieldMapping, read_mapping
 from orderphase.salesforce.client import SalesforceClient
-from orderphase.salesforce.contracts import Contracts, OrderState, Update
+from orderphase.salesforce.contracts import Contracts, OrderState
+from orderphase.salesforce.shape import Org
+from orderphase.salesforce.writing import Update
 from orderphase.settings import SalesforceCredentials
 from sandbox.salesforce_emulator.schema import Field
 from sandbox.serving import Response, Server
@@ -41,7 +43,11 @@ def client(here: World, url: str | None = None) -> SalesforceClient:
 
 
 def contracts(here: World, mapping: FieldMapping | None = None, **policies: Any) -> Contracts:
-    return Contracts(client(here), mapping or FieldMapping(), Policies(**policies))
+    """Contracts through a connection that has asked what the org has, and has made no call since."""
+    org = Org(client(here))
+    assert org.shape.account
+    org.client.calls = 0
+    return Contracts(org, mapping or FieldMapping(), Policies(**policies))
 
 
 def sold(here: World, **fields: Any) -> tuple[str, str]:
@@ -78,9 +84,9 @@ class TestReading:
         order, _ = sold(here)
         source = contracts(here)
         source.read(order)
-        assert source.calls == 1
+        assert source.client.calls == 1
         assert len(here.salesforce.calls(COMPOSITE)) == 1
-        assert len(here.salesforce.calls()) == 2, "the login and the composite"
+        assert len(here.salesforce.calls()) == 3, "the login, the look at what the org has, and the composite"
 
     def test_change_orders_come_with_it_and_drafts_do_not(self, here: World) -> None:
         order, contract = sold(here)
@@ -132,7 +138,7 @@ class TestReading:
             source = contracts(here)
             state = source.read_of_line(here.lines_of(asked)[-1])
             assert state == contracts(here).read(asked)
-            assert (state.order.id, state.id, source.calls) == (asked, expected, 1)
+            assert (state.order.id, state.id, source.client.calls) == (asked, expected, 1)
 
     def test_an_order_without_a_contract(self, here: World) -> None:
         account, entry = here.account(), here.entry()
@@ -222,13 +228,13 @@ class TestReading:
             source = contracts(here)
             (found,) = source.read(order).orders
             assert sorted(line.entry.id for line in found.lines if line.entry) == sorted(entries)
-            assert source.calls == 5, "the composite, and the second and third page of lines and of prices"
+            assert source.client.calls == 5, "the composite, and the second and third page of lines and of prices"
 
     def test_a_page_that_has_expired_is_worth_another_run(self) -> None:
         with world(page_size=1) as here:
             order = here.order(here.account(), None, *({"PricebookEntryId": here.entry()} for _ in range(2)))
             source = contracts(here)
-            answer = source._client.call
+            answer = source.client.call
 
             def late(method: str, path: str, body: Any = None) -> Any:
                 if method == "GET":
@@ -236,7 +242,7 @@ class TestReading:
                     here.salesforce.revoke_tokens()
                 return answer(method, path, body)
 
-            source._client.call = late  # type: ignore[method-assign]  # time passes between two requests of the same run
+            source.client.call = late  # type: ignore[method-assign]  # time passes between two requests of the same run
             with pytest.raises(TransientError) as failure:
                 source.read(order)
             assert failure.value.code == "INVALID_QUERY_LOCATOR"
@@ -244,15 +250,16 @@ class TestReading:
     def test_an_org_with_one_currency_is_recognised_once(self) -> None:
         with world(multicurrency=False) as here:
             order, _ = sold(here)
-            source = contracts(here)
+            source = Contracts(Org(client(here)), FieldMapping(), Policies())
             state = source.read(order)
-            assert source.calls == 2
+            assert source.client.calls == 2
+            assert [call.status for call in here.salesforce.log] == [200, 200, 200]
             assert state.orders[0].currency is None
             entry = state.orders[0].lines[0].entry
             assert entry is not None
             assert entry.currency is None
             source.read(order)
-            assert source.calls == 3
+            assert source.client.calls == 3
 
     @pytest.mark.parametrize("multicurrency", [True, False])
     def test_a_field_that_the_org_does_not_have(self, multicurrency: bool) -> None:
@@ -344,7 +351,7 @@ class TestReading:
         source = contracts(here)
         with pytest.raises(DataError, match="is not the id of an Order"):
             source.read(text)
-        assert source.calls == 0
+        assert source.client.calls == 0
 
     def test_every_malformed_value_is_named(self, here: World) -> None:
         for kind in ("Order", "OrderItem"):
@@ -365,20 +372,22 @@ class TestReading:
             (403, "REQUEST_LIMIT_EXCEEDED", TransientError),
         ],
     )
-    @pytest.mark.parametrize("whole", [True, False], ids=["the call", "a query"])
+    @pytest.mark.parametrize("refusing", ["the describe", "the call", "a query"])
     def test_a_refusal_to_read_is_not_about_the_order(
-        self, here: World, status: int, code: str, error: type[OrderphaseError], whole: bool
+        self, here: World, status: int, code: str, error: type[OrderphaseError], refusing: str
     ) -> None:
         """A 404 of the API itself must not look like an order that is gone."""
         body = [{"errorCode": code, "message": "No."}]
         part = {"referenceId": "order", "httpStatusCode": status, "body": body}
-        answer = Response(status, body) if whole else Response(body={"compositeResponse": [part]})
-        token = Response(body={"access_token": "t", "instance_url": here.salesforce_url, "id": f"https://x/id/{ORG}/005"})
-
-        with Server(Scripted(lambda request: answer if "data" in request.path else token)) as server:
-            token.body["instance_url"] = server.url
+        answers = {
+            "token": Response(body={"access_token": "t", "id": f"https://x/id/{ORG}/005"}),
+            "describe": Response(status, body) if refusing == "the describe" else Response(body={"fields": [{"name": "Id"}]}),
+            "composite": Response(body={"compositeResponse": [part]}) if refusing == "a query" else Response(status, body),
+        }
+        with Server(Scripted(lambda request: answers[request.path.rpartition("/")[2]])) as server:
+            answers["token"].body["instance_url"] = server.url
             with pytest.raises(OrderphaseError) as refused:
-                Contracts(client(here, server.url), FieldMapping(), Policies()).read("801000000000001AAA")
+                Contracts(Org(client(here, server.url)), FieldMapping(), Policies()).read("801000000000001AAA")
         assert (type(refused.value), refused.value.code) == (error, code)
 
 
@@ -392,14 +401,14 @@ class TestWritingBack:
                 Update("Contract", contract, {"Stripe_Subscription_Id__c": "sub_1"}),
             ]
         )
-        assert source.calls == 1
+        assert source.client.calls == 1
         assert here.record("Order", order)["Stripe_Sync_Status__c"] == "Synced"
         assert here.record("Contract", contract)["Stripe_Subscription_Id__c"] == "sub_1"
 
     def test_nothing_is_no_call(self, here: World) -> None:
         source = contracts(here)
         source.write_back([])
-        assert source.calls == 0
+        assert source.client.calls == 0
 
     @pytest.mark.parametrize(
         ("code", "error"),
@@ -441,7 +450,7 @@ class TestWritingBack:
         updates = [Update("Account", account, {"Description": "seen"}) for account in accounts]
         source = contracts(here)
         source.write_back(updates)
-        assert source.calls == 3
+        assert source.client.calls == 3
         assert {here.record("Account", account)["Description"] for account in accounts} == {"seen"}
 
         here.salesforce.refuse_writes(accounts[250], error="FIELD_CUSTOM_VALIDATION_EXCEPTION")
@@ -460,7 +469,7 @@ class TestWritingBack:
             updates.append(Update("PricebookEntry", entry, {"Stripe_Price_Id__c": f"price_{number}"}))
         source = contracts(here)
         source.write_back(updates)
-        assert source.calls == 1
+        assert source.client.calls == 1
         assert [here.record("Account", account)["Description"] for account in accounts] == [str(n) for n in range(12)]
         assert [here.record("PricebookEntry", entry)["Stripe_Price_Id__c"] for entry in entries] == [
             f"price_{n}" for n in range(12)

@@ -62,6 +62,11 @@ def one_line(text: str, mapping: FieldMapping = MAPPING) -> Any:
     return only
 
 
+def mapped(**fields: Any) -> FieldMapping:
+    """A mapping as it is read from its file."""
+    return FieldMapping.model_validate(fields)
+
+
 # ---- what is read -----------------------------------------------------------------------------------------------------
 
 
@@ -612,3 +617,108 @@ def test_every_fault_is_named_at_once() -> None:
 
 def test_without_a_plan_what_it_needs_is_not_looked_at() -> None:
     assert read_snapshot(snapshot(account=1, cancellation=1, schedule=1, org_id=1), MAPPING).contract_id is None
+
+
+# ---- what the mapping adds --------------------------------------------------------------------------------------------
+
+
+def test_prices_are_priced_as_the_snapshot_asks() -> None:
+    asked = snapshot(policies={"custom_pricing": "standard", "unit_prices": "per_term"})
+    assert read_snapshot(asked, MAPPING).policies == Policies(custom_pricing="standard", unit_prices="per_term")
+    for name in ("custom_pricing", "unit_prices"):
+        assert fault(snapshot(policies={name: "sometimes"})).startswith(f"policies.{name}: ")
+
+
+def test_a_field_of_the_companys_own_has_the_price_of_one_interval() -> None:
+    mapping = mapped(order_item={"unit_price": "Monthly_Price__c"})
+    read = read_snapshot(snapshot(order(line(Monthly_Price__c=5, UnitPrice=60)), policies={"unit_prices": "per_term"}), mapping)
+    assert (read.policies.unit_prices, read.orders[0].lines[0].unit_price) == ("per_interval", Decimal(5))
+
+
+def test_the_amount_of_an_entry_may_have_a_field_of_its_own() -> None:
+    mapping = mapped(price_book_entry={"unit_price": "List_Price__c"})
+    only = one_line(snapshot(order(line(PricebookEntry=entry(UnitPrice=10, List_Price__c=12)))), mapping)
+    assert only.entry.unit_price == 12
+
+
+@pytest.mark.parametrize(
+    ("defaults", "policies"),
+    [
+        ({}, Policies()),
+        ({"collection_method": "send_invoice"}, Policies(collection_method="send_invoice")),
+        (
+            {"collection_method": "send_invoice", "days_until_due": 30},
+            Policies(collection_method="send_invoice", days_until_due=30),
+        ),
+    ],
+)
+def test_how_invoices_are_collected_where_no_order_says_so(defaults: dict[str, Any], policies: Policies) -> None:
+    read = read_snapshot(snapshot(), mapped(defaults=defaults))
+    assert read.policies == policies
+    assert (read.orders[0].collection_method, read.orders[0].days_until_due) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "interval"),
+    [
+        ({}, ("year", Decimal(2))),
+        ({"Stripe_Billing_Interval_Count__c": 5}, ("year", Decimal(2))),
+        ({"Stripe_Billing_Interval__c": " "}, ("year", Decimal(2))),
+        ({"Stripe_Billing_Interval__c": "month"}, ("month", None)),
+        ({"Stripe_Billing_Interval__c": "month", "Stripe_Billing_Interval_Count__c": 5}, ("month", Decimal(5))),
+    ],
+)
+def test_how_often_is_billed_where_no_entry_says_so(stated: dict[str, Any], interval: tuple[str, Decimal | None]) -> None:
+    source = entry() | {"Stripe_Billing_Interval__c": None} | stated
+    read = one_line(
+        snapshot(order(line(PricebookEntry=source))), mapped(defaults={"interval": "year", "interval_count": 2})
+    ).entry
+    assert (read.interval_unit, read.interval_count) == interval
+
+
+def test_without_a_default_an_entry_that_says_nothing_has_no_interval() -> None:
+    source = entry() | {"Stripe_Billing_Interval__c": None, "Stripe_Billing_Interval_Count__c": 5}
+    assert one_line(snapshot(order(line(PricebookEntry=source)))).entry.interval is None
+
+
+def test_metadata_is_read_along_the_paths() -> None:
+    mapping = mapped(
+        metadata={
+            "product": {"family": "Family", "owner": "Owner.Name"},
+            "price": {"book": "Pricebook2.Name", "units": "Units__c"},
+            "phase": {"po": "PoNumber", "industry": "Account.Industry", "urgent": "Urgent__c", "day": "EffectiveDate"},
+            "item": {"site": "Site__r.Address__r.City", "gone": "Gone__r.Name", "blank": "Blank__c", "note": "Note__c"},
+        }
+    )
+    product = {"Id": "01tA", "Name": "Seat", "Family": "Software", "Owner": {"Name": "Ada"}}
+    sold = line(
+        PricebookEntry=entry(Product2=product, Pricebook2={"Name": "Standard"}, Units__c=12.50),
+        Site__r={"Address__r": {"City": "Paris"}},
+        Gone__r=None,
+        Blank__c=" ",
+        Note__c="x" * 501,
+    )
+    (read,) = read_snapshot(
+        snapshot(order(sold, PoNumber="4711", Account={"Industry": "Energy"}, Urgent__c=True)), mapping
+    ).orders
+    assert read.metadata == {"po": "4711", "industry": "Energy", "urgent": "true", "day": "2025-01-01"}
+    (only,) = read.lines
+    assert only.metadata == {"site": "Paris", "note": "x" * 500}
+    assert only.entry is not None
+    assert only.entry.metadata == {"book": "Standard", "units": "12.5"}
+    assert only.entry.product.metadata == {"family": "Software", "owner": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "stated", "account"),
+    [
+        (MAPPING, {"Stripe_Account__c": "emea"}, "emea"),
+        (MAPPING, {"Stripe_Account__c": " "}, None),
+        (MAPPING, {}, None),
+        (mapped(order={"stripe_account": "Entity__c"}), {"Entity__c": "emea", "Stripe_Account__c": "us"}, "emea"),
+        (mapped(order={"stripe_account": ""}), {"Stripe_Account__c": "us"}, None),
+    ],
+)
+def test_the_stripe_account_that_an_order_names(mapping: FieldMapping, stated: dict[str, Any], account: str | None) -> None:
+    (read,) = read_snapshot(snapshot(order(**stated)), mapping).orders
+    assert read.stripe_account == account

@@ -13,7 +13,8 @@ import pytest
 from botocore.stub import Stubber
 
 from orderphase.domain.cancellation import CancellationRequest
-from orderphase.domain.lines import Discount
+from orderphase.domain.catalogue import BillingInterval
+from orderphase.domain.lines import BilledAt, Discount
 from orderphase.domain.phases import Phase, PhaseItem, PhaseSettings
 from orderphase.errors import ConfigurationError, ConflictError, OrderphaseError, TransientError, UnknownOutcomeError
 from orderphase.store.contracts import LEASE, ContractTable, Intent, IntentState, next_intent
@@ -41,7 +42,10 @@ PHASES = (
 INTENT = Intent(3, ORDERS, PHASES, PHASES[:1], customer_id="cus_1", schedule_id="sub_sched_1", subscription_id="sub_1")
 EVERYTHING = replace(
     INTENT,
-    prices={"802A": "price_1", "802B": "price_2"},
+    prices={
+        "802A": BilledAt("price_1"),
+        "802B": BilledAt("price_2", Decimal("9.50"), Decimal("1.23456789"), BillingInterval("month", 3)),
+    },
     state="recorded",
     account_id="001A",
     org_id="00D",
@@ -241,7 +245,11 @@ class TestPhases:
             phases.append(
                 Phase(JANUARY + number * timedelta(days=30), JANUARY + (number + 1) * timedelta(days=30), tuple(items))
             )
-        prices = {f"802{digest[:15]}": f"price_{digest[20:44]}" for digest in digests}
+        interval = BillingInterval("month")
+        prices = {
+            f"802{digest[:15]}": BilledAt(f"price_{digest[20:44]}", Decimal(number), Decimal(number), interval)
+            for number, digest in enumerate(digests)
+        }
         intent = replace(EVERYTHING, phases=tuple(phases), settled=tuple(phases), prices=prices)
         assert len(packed(phases)) < 100 * 1024
         table.release(table.acquire("800A", "run-1", NOW), NOW, intent)

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orderphase.domain.account import Account
 from orderphase.settings import StripeCredentials
 from orderphase.stripe.account import StripeAccount
 from orderphase.stripe.client import StripeConnection
+from orderphase.stripe.customers import Customers, customer_details
 from sandbox.clock import Clock
 from sandbox.serving import Server
 from sandbox.stripe_emulator import StripeEmulator
-from tests.flows.world import ACCOUNT, KEY, NOW, Checked
+from tests.flows.world import ACCOUNT, KEY, NOW, ORG, Checked
 
 
 @dataclass
@@ -29,10 +31,25 @@ class Stripe:
     def connection(self, *, key: str = KEY, repetitions: int = 0) -> StripeConnection:
         return connect(self.url, self.pauses, key=key, repetitions=repetitions)
 
-    def account(self) -> StripeAccount:
-        """The account through a new connection whose every request is checked against the SDK's types before it leaves."""
+    def checked(self) -> StripeConnection:
+        """A new connection whose every request is checked against the SDK's types before it leaves."""
         secret = StripeCredentials.model_validate({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": self.url})
-        return StripeAccount(Checked(secret, repetitions=0, pause=self.pauses.append))
+        return Checked(secret, repetitions=0, pause=self.pauses.append)
+
+    def account(self) -> StripeAccount:
+        """The account through a connection of its own."""
+        return StripeAccount(self.checked())
+
+    def customers(self) -> Customers:
+        """Its customers, likewise."""
+        return Customers(self.checked())
+
+    def customer(self, account_id: str) -> str:
+        """The customer of an account, made where there is none."""
+        account = Account(account_id, "Acme GmbH")
+        params = customer_details(account, org_id=ORG).params
+        customer, _ = self.customers().ensure(account, params, org_id=ORG)
+        return customer
 
     def objects(self, kind: str) -> list[dict[str, Any]]:
         return self.emulator.objects(ACCOUNT, kind)

@@ -10,7 +10,15 @@ import pytest
 
 from orderphase.errors import ConfigurationError, ConflictError, DataError, OrderphaseError, TransientError, UnknownOutcomeError
 from orderphase.stripe import client as client_module
-from orderphase.stripe.client import API_VERSION, REPLAYED_FAILURE, REPLAYED_REFUSAL, REUSED_KEY, StripeConnection
+from orderphase.stripe.client import (
+    API_VERSION,
+    OWN_KEYS,
+    REPLAYED_FAILURE,
+    REPLAYED_REFUSAL,
+    REUSED_KEY,
+    USED_KEY,
+    StripeConnection,
+)
 from sandbox.serving import Request, Response, Server
 from tests.flows.world import KEY
 from tests.scripted import Scripted
@@ -177,17 +185,18 @@ def test_requests_name_the_version_and_send_no_telemetry() -> None:
     for request in service.requests:
         assert request.headers["stripe-version"] == API_VERSION
         assert request.headers["authorization"] == f"Bearer {KEY}"
-        assert request.headers["idempotency-key"] == "key"
+        assert request.headers["idempotency-key"] == "orderphase:key"
         assert "x-stripe-client-telemetry" not in request.headers
 
 
 # Creating once
 
 
-def keys(stripe: Stripe) -> list[str | None]:
-    """The keys under which customers were created."""
+def keys(stripe: Stripe) -> list[str]:
+    """The keys under which customers were created, without what marks them as ours."""
     events = stripe.objects("event")
-    return [event["request"]["idempotency_key"] for event in events if event["type"] == "customer.created"]
+    used = (event["request"]["idempotency_key"] for event in events if event["type"] == "customer.created")
+    return [key.removeprefix(OWN_KEYS) for key in used]
 
 
 def refused_schedule(stripe: Stripe) -> tuple[StripeConnection, dict[str, Any], str]:
@@ -220,7 +229,7 @@ def test_a_stored_refusal_is_passed_over_once_its_cause_is_gone(stripe: Stripe) 
     # The same way leads to the same schedule, in this run and in any other.
     assert stripe.connection().create(request, params, "key").id == made
     (event,) = [event for event in stripe.objects("event") if event["type"] == "subscription_schedule.created"]
-    assert event["request"]["idempotency_key"] == "key:3"
+    assert event["request"]["idempotency_key"] == "orderphase:key:3"
 
 
 def test_a_stored_failure_is_raised_until_somebody_has_looked(stripe: Stripe) -> None:
@@ -268,3 +277,39 @@ def test_keys_come_to_an_end(stripe: Stripe) -> None:
     with pytest.raises(TransientError) as raised:
         connection.create(request, params, "key")
     assert raised.value.code == "keys_used_up"
+
+
+# A key that somebody else has chosen
+
+
+def create_exactly(connection: StripeConnection, name: str = "Acme") -> str:
+    params: Any = {"name": name}
+    return connection.create_exactly(connection.api.customers.create, params, "theirs").id
+
+
+def test_a_key_that_was_given_is_sent_as_it_is(stripe: Stripe) -> None:
+    assert create_exactly(stripe.connection()) == create_exactly(stripe.connection())
+    assert keys(stripe) == ["theirs"]
+
+
+def test_a_key_that_was_given_twice_for_different_things(stripe: Stripe) -> None:
+    create_exactly(stripe.connection())
+    with pytest.raises(DataError, match="The idempotency key 'theirs' is used up") as raised:
+        create_exactly(stripe.connection(), "Acme GmbH")
+    assert raised.value.code == USED_KEY
+    assert len(stripe.objects("customer")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "code"), [("402", DataError, REPLAYED_REFUSAL), ("500", UnknownOutcomeError, REPLAYED_FAILURE)]
+)
+def test_what_stripe_has_stored_under_a_key_that_was_given(
+    stripe: Stripe, error: str, first: type[OrderphaseError], code: str
+) -> None:
+    stripe.emulator.inject("stored", error=error)
+    with pytest.raises(first) as raised:
+        create_exactly(stripe.connection())
+    assert not str(raised.value.code).startswith("replayed")
+    with pytest.raises(first) as again:
+        create_exactly(stripe.connection())
+    assert again.value.code == code

@@ -10,23 +10,32 @@ import boto3
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.config import Config
 
+from orderphase.flows.account_upsert import AccountUpsert
 from orderphase.flows.cancellation import Cancellation
+from orderphase.flows.catalogue_import import CatalogueImport
+from orderphase.flows.catalogue_upserts import CatalogueUpserts
 from orderphase.flows.contract_runs import ContractRuns
 from orderphase.flows.order_activation import OrderActivation
 from orderphase.flows.order_item_update import OrderItemUpdate
 from orderphase.flows.preview import Previews
+from orderphase.flows.price_upsert import PriceUpsert
+from orderphase.flows.product_upsert import ProductUpsert
 from orderphase.flows.rolling_window import RollingWindow
+from orderphase.flows.runs import Runs
 from orderphase.ingress.aws import FlowQueues
 from orderphase.ingress.events import SalesforceEvent
 from orderphase.mapping import load_mapping
+from orderphase.salesforce.accounts import Accounts
+from orderphase.salesforce.catalogue import CatalogueRecords
 from orderphase.salesforce.client import SalesforceClient
 from orderphase.salesforce.contracts import Contracts
+from orderphase.salesforce.shape import Org
 from orderphase.secrets_manager import read_secret
 from orderphase.settings import FlowSettings, RollingWindowSettings, SalesforceCredentials, StripeCredentials
+from orderphase.store.catalogue import Catalogue
 from orderphase.store.contracts import ContractTable
 from orderphase.store.sync_log import SyncLog
-from orderphase.stripe.account import StripeAccount
-from orderphase.stripe.client import StripeConnection
+from orderphase.stripe.accounts import StripeAccounts
 
 _AWS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
@@ -44,6 +53,38 @@ def order_item_update(environment: Mapping[str, str]) -> OrderItemUpdate:
 def cancellation(environment: Mapping[str, str]) -> Cancellation:
     """Build the cancellation flow. Raises as `order_activation`."""
     return Cancellation(_contract_runs(environment))
+
+
+def product_upsert(environment: Mapping[str, str]) -> ProductUpsert:
+    """Build the product upsert flow. Raises as `order_activation`."""
+    return ProductUpsert(_Parts(environment).upserts())
+
+
+def price_upsert(environment: Mapping[str, str]) -> PriceUpsert:
+    """Build the price upsert flow. Raises as `order_activation`."""
+    return PriceUpsert(_Parts(environment).upserts())
+
+
+def catalogue_import(environment: Mapping[str, str]) -> CatalogueImport:
+    """Build the import of a catalogue, from the environment of a flow's function. Raises as `order_activation`."""
+    parts = _Parts(environment)
+    facts = parts.facts(parts.stripe.default)
+    return CatalogueImport(parts.records(), parts.stripe, facts, told=parts.policies.write_back != "none")
+
+
+def account_upsert(environment: Mapping[str, str]) -> AccountUpsert:
+    """Build the account upsert flow. Raises as `order_activation`."""
+    parts = _Parts(environment)
+    desks = parts.contract_runs()
+    return AccountUpsert(
+        runs=parts.runs(),
+        client=parts.client,
+        accounts=parts.accounts,
+        customers=[desks.desk(name).customers for name in parts.stripe.names],
+        mapping=parts.mapping,
+        policies=parts.policies,
+        ignore_own=parts.settings.ignore_own_events,
+    )
 
 
 def preview(environment: Mapping[str, str]) -> Previews:
@@ -73,24 +114,79 @@ def rolling_window(environment: Mapping[str, str]) -> RollingWindow:
     return RollingWindow(table, enqueue)
 
 
+class _Parts:
+    """What flows are made of, from the environment of a flow's function."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.settings = settings = FlowSettings.from_environment(environment)
+        self.mapping = load_mapping()
+        self.policies = settings.policies(self.mapping)
+        self._secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_AWS))
+        salesforce = SalesforceCredentials.from_secret(settings.salesforce_secret, self._secret(settings.salesforce_secret))
+        self.client = SalesforceClient(salesforce, now=_now)
+        self.org = Org(self.client)
+        self.accounts = Accounts(self.org, self.mapping)
+        self.stripe = StripeAccounts([*settings.stripe_secrets], self._credentials)
+        self._dynamodb = boto3.client("dynamodb", config=_AWS)
+        self._log = SyncLog(self._dynamodb, settings.sync_log_table)
+
+    def facts(self, account: str) -> Catalogue:
+        """What is remembered of a Stripe account."""
+        # That of records that name none may be called something else later. No name is a hyphen.
+        name = "-" if account == self.stripe.default else account
+        return Catalogue(self._dynamodb, self.settings.catalogue_table, name)
+
+    def runs(self) -> Runs:
+        """What logs runs that are about no contract."""
+        return Runs(self._log, self.client, self.stripe, _now, _run_id)
+
+    def records(self) -> CatalogueRecords:
+        """Salesforce's side of the catalogue."""
+        return CatalogueRecords(self.org, self.mapping, self.settings.currency)
+
+    def upserts(self) -> CatalogueUpserts:
+        """What the upserts of products and prices share."""
+        return CatalogueUpserts(
+            records=self.records(),
+            accounts=self.stripe,
+            catalogue=self.contract_runs().desk(self.stripe.default).catalogue,
+            runs=self.runs(),
+            mapping=self.mapping,
+            ignore_own_events=self.settings.ignore_own_events,
+            facts=self.facts(self.stripe.default),
+        )
+
+    def contract_runs(self) -> ContractRuns:
+        """What works on contracts."""
+        return ContractRuns(
+            contracts=Contracts(self.org, self.mapping, self.policies),
+            salesforce_accounts=self.accounts,
+            stripe=self.stripe,
+            facts=self.facts,
+            table=ContractTable(self._dynamodb, self.settings.contract_table),
+            log=self._log,
+            mapping=self.mapping,
+            policies=self.policies,
+            currency=self.settings.currency,
+            now=_now,
+            run_id=_run_id,
+            sync_log_records=self.settings.sync_log_records,
+        )
+
+    def _credentials(self, account: str) -> StripeCredentials:
+        name = self.settings.stripe_secrets[account]
+        return StripeCredentials.from_secret(name, self._secret(name))
+
+    def _secret(self, name: str) -> str:
+        return read_secret(self._secrets, name)
+
+
 def _contract_runs(environment: Mapping[str, str]) -> ContractRuns:
-    settings = FlowSettings.from_environment(environment)
-    mapping = load_mapping()
-    secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_AWS))
-    salesforce = SalesforceCredentials.from_secret(settings.salesforce_secret, read_secret(secrets, settings.salesforce_secret))
-    stripe = StripeCredentials.from_secret(settings.stripe_secret, read_secret(secrets, settings.stripe_secret))
-    dynamodb = boto3.client("dynamodb", config=_AWS)
-    return ContractRuns(
-        contracts=Contracts(SalesforceClient(salesforce, now=_now), mapping, settings.policies),
-        stripe=StripeAccount(StripeConnection(stripe)),
-        table=ContractTable(dynamodb, settings.contract_table),
-        log=SyncLog(dynamodb, settings.sync_log_table),
-        mapping=mapping,
-        policies=settings.policies,
-        currency=settings.currency,
-        now=_now,
-        run_id=lambda: uuid4().hex,
-    )
+    return _Parts(environment).contract_runs()
+
+
+def _run_id() -> str:
+    return uuid4().hex
 
 
 def _now() -> datetime:

@@ -1,9 +1,16 @@
-"""The mapping: how the Salesforce fields are called that Orderphase reads and writes.
+"""The mapping: how Salesforce's objects and fields are called, what holds where they say nothing, and what metadata to carry.
 
 One TOML file, `mapping.toml`, beside this package; a table per object, a key per field, e.g.
 
     [order]
     collection_method = "Billing_Method__c"
+
+    [defaults]
+    collection_method = "send_invoice"
+    days_until_due = 30
+
+    [metadata.customer]
+    segment = "Industry"
 
 What it does not name keeps its default. A malformed file is a `ConfigurationError` that names the key.
 """
@@ -12,37 +19,99 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from orderphase.domain.catalogue import Unit
 from orderphase.errors import ConfigurationError
 from orderphase.validation import describe
 
 FILE = Path(__file__).parent.parent / "mapping.toml"
 
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")]
+_NAME = r"[A-Za-z][A-Za-z0-9_]{0,79}"
+_RESERVED = ("salesforce_", "orderphase_")
+_METADATA_KEYS = 30
+"""Stripe: an object carries 50 keys of metadata; some of them are ours."""
+
+
+def _metadata_key(value: str) -> str:
+    if value.startswith(_RESERVED):
+        raise ValueError(f"begins with {' or '.join(_RESERVED)}, which is ours; choose another key")
+    return value
+
+
+def _absent(value: object) -> object:
+    return None if value == "" else value
+
+
+FieldName = Annotated[str, Field(pattern=f"^{_NAME}$")]
+FieldPath = Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME}){{0,5}}$")]
+"""A field, or one of a parent record by dots: `Owner.Name`. Salesforce: up to five parents."""
+
+NearPath = Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME}){{0,4}}$")]
+"""The same of a record that is itself read as the parent of another, which leaves four parents."""
+
+OptionalField = Annotated[FieldName | None, BeforeValidator(_absent)]
+OptionalPath = Annotated[FieldPath | None, BeforeValidator(_absent)]
+OptionalNearPath = Annotated[NearPath | None, BeforeValidator(_absent)]
+Prefix = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")]
+
+# Stripe: a key of metadata has at most 40 characters and no square brackets.
+MetadataKey = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\[\]]+$"), AfterValidator(_metadata_key)]
+Metadata = Annotated[dict[MetadataKey, FieldPath], Field(max_length=_METADATA_KEYS)]
+NearMetadata = Annotated[dict[MetadataKey, NearPath], Field(max_length=_METADATA_KEYS)]
 
 
 class _Fields(BaseModel):
+    """A table. What is written stands in a field of its own; one that is read may serve for several keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    written: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def _written_apart(self) -> Self:
+        names = {key: value.lower() for key, value in self if isinstance(value, str)}
+        for key in self.written:
+            if other := next((one for one, name in names.items() if one != key and name == names[key]), None):
+                raise ValueError(f"{key} and {other} name the same field; what is written needs one of its own")
+        return self
 
 
 class AccountFields(_Fields):
-    """Fields of Account."""
+    """Fields of Account. An address is named by what its parts begin with: `Billing` has `BillingStreet`.
+
+    A person account's e-mail address is `person_email`; the field is read where the org has it.
+    """
+
+    written = ("customer_id",)
 
     customer_id: FieldName = "Stripe_Customer_Id__c"
+    name: NearPath = "Name"
+    phone: OptionalNearPath = "Phone"
+    description: OptionalNearPath = "Description"
+    billing_address: Prefix = "Billing"
+    shipping_address: Prefix = "Shipping"
+    shipping_phone: OptionalNearPath = "Phone"
+    email: OptionalNearPath = None
+    person_email: FieldName = "PersonEmail"
 
 
 class ContractFields(_Fields):
-    """Fields of Contract."""
+    """Fields of Contract. `stripe_account` names the Stripe account where the orders do not; empty = no such field."""
+
+    written = ("schedule_id", "subscription_id")
 
     schedule_id: FieldName = "Stripe_Subscription_Schedule_Id__c"
     subscription_id: FieldName = "Stripe_Subscription_Id__c"
+    stripe_account: OptionalField = None
 
 
 class OrderFields(_Fields):
-    """Fields of Order."""
+    """Fields of Order. `email` is where invoices go; the account's own counts where it is empty."""
+
+    written = ("schedule_id", "subscription_id", "sync_status", "sync_message", "synced_at")
 
     effective_date: FieldName = "EffectiveDate"
     end_date: FieldName = "EndDate"
@@ -55,12 +124,15 @@ class OrderFields(_Fields):
     days_until_due: FieldName = "Stripe_Days_Until_Due__c"
     percent_off: FieldName = "Stripe_Discount_Percent_Off__c"
     amount_off: FieldName = "Stripe_Discount_Amount_Off__c"
+    stripe_account: OptionalField = "Stripe_Account__c"
+    email: OptionalPath = "BillToContact.Email"
 
 
 class OrderItemFields(_Fields):
     """Fields of OrderItem."""
 
     quantity: FieldName = "Quantity"
+    unit_price: FieldName = "UnitPrice"
     start_date: FieldName = "ServiceDate"
     end_date: FieldName = "EndDate"
     price_id: FieldName = "Stripe_Price_Id__c"
@@ -71,19 +143,107 @@ class OrderItemFields(_Fields):
 class ProductFields(_Fields):
     """Fields of Product2."""
 
+    written = ("product_id", "name", "description")
+
     product_id: FieldName = "Stripe_Product_Id__c"
+    name: FieldName = "Name"
+    description: FieldName = "Description"
 
 
 class PriceBookEntryFields(_Fields):
     """Fields of PricebookEntry."""
 
+    written = ("price_id", "unit_price", "interval", "interval_count")
+
     price_id: FieldName = "Stripe_Price_Id__c"
+    unit_price: FieldName = "UnitPrice"
     interval: FieldName = "Stripe_Billing_Interval__c"
     interval_count: FieldName = "Stripe_Billing_Interval_Count__c"
 
 
+class SyncLogFields(_Fields):
+    """The object that keeps one record per run, where the deployment writes such records, and its fields."""
+
+    written = (
+        "order",
+        "contract",
+        "flow",
+        "event_id",
+        "run_id",
+        "outcome",
+        "message",
+        "schedule_id",
+        "subscription_id",
+        "started_at",
+        "finished_at",
+    )
+
+    object: FieldName = "Sync_Log__c"
+    order: FieldName = "Order__c"
+    contract: FieldName = "Contract__c"
+    flow: FieldName = "Flow__c"
+    event_id: FieldName = "Event_Id__c"
+    run_id: FieldName = "Run_Id__c"
+    outcome: FieldName = "Outcome__c"
+    message: FieldName = "Message__c"
+    schedule_id: FieldName = "Schedule_Id__c"
+    subscription_id: FieldName = "Subscription_Id__c"
+    started_at: FieldName = "Started_At__c"
+    finished_at: FieldName = "Finished_At__c"
+
+
+class MirrorFields(_Fields):
+    """An object in which Stripe's own package mirrors Stripe's, and its field with Stripe's id."""
+
+    object: FieldName
+    stripe_id: FieldName = "stripeGC__Stripe_Id__c"
+
+
+class ProductMirrorFields(MirrorFields):
+    """The mirror of Stripe's products."""
+
+    object: FieldName = "stripeGC__Product__c"
+
+
+class PriceMirrorFields(MirrorFields):
+    """The mirror of Stripe's prices."""
+
+    object: FieldName = "stripeGC__Price__c"
+
+
+class Defaults(_Fields):
+    """What holds where a record says nothing. The interval goes with its unit; the count alone would mean nothing."""
+
+    collection_method: Literal["charge_automatically", "send_invoice"] = "charge_automatically"
+    days_until_due: Annotated[int, Field(ge=0)] | None = None
+    interval: Unit | None = None
+    interval_count: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.days_until_due is not None and self.collection_method != "send_invoice":
+            raise ValueError("days_until_due goes with the collection method send_invoice")
+        if self.interval is None and self.interval_count != 1:
+            raise ValueError("interval_count goes with an interval")
+        return self
+
+
+class ExtraMetadata(_Fields):
+    """What Stripe's objects carry beside our own keys: by key, a field of the record that they are made of.
+
+    Fields of Account, Product2, PricebookEntry, Order (a schedule, a phase) and OrderItem (an item), or of their parents.
+    """
+
+    customer: NearMetadata = {}
+    product: NearMetadata = {}
+    price: Metadata = {}
+    schedule: NearMetadata = {}
+    phase: NearMetadata = {}
+    item: Metadata = {}
+
+
 class FieldMapping(_Fields):
-    """Every field name, by object."""
+    """Every name, by object, the defaults, and the metadata."""
 
     account: AccountFields = AccountFields()
     contract: ContractFields = ContractFields()
@@ -91,6 +251,16 @@ class FieldMapping(_Fields):
     order_item: OrderItemFields = OrderItemFields()
     product: ProductFields = ProductFields()
     price_book_entry: PriceBookEntryFields = PriceBookEntryFields()
+    sync_log: SyncLogFields = SyncLogFields()
+    mirrored_product: ProductMirrorFields = ProductMirrorFields()
+    mirrored_price: PriceMirrorFields = PriceMirrorFields()
+    defaults: Defaults = Defaults()
+    metadata: ExtraMetadata = ExtraMetadata()
+
+    @property
+    def divides_terms(self) -> bool:
+        """Whether a line's unit price can be that of its whole term. A field of the company's own has that of one interval."""
+        return self.order_item.unit_price == OrderItemFields().unit_price
 
 
 def read_mapping(text: str, *, name: str = "mapping.toml") -> FieldMapping:

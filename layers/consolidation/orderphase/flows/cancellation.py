@@ -13,6 +13,7 @@ from orderphase.domain.calendar import day
 from orderphase.domain.cancellation import CancellationRequest, cancellation_findings, end_of
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import Finding
+from orderphase.domain.pricing import priced
 from orderphase.errors import ConflictError
 from orderphase.flows.contract_runs import ContractRuns, Hold
 from orderphase.flows.proposals import Known
@@ -28,16 +29,21 @@ class Cancellation:
     def __init__(self, runs: ContractRuns) -> None:
         self._runs = runs
 
-    def run(self, order_id: str, *, event_id: str, org_id: str, request: CancellationRequest) -> Report:
+    def run(
+        self, order_id: str, *, event_id: str, org_id: str, request: CancellationRequest, idempotency_key: str | None = None
+    ) -> Report:
         """Handle one event. A contract that is over already is cancelled as well; one with an earlier end keeps that."""
 
         def work(state: ContractState, hold: Hold) -> Report:
             known = self._runs.know(state, hold)
             if not known.ours:
-                return self._runs.refuse(known, known.found)
+                return self._runs.refuse(known, known.found, hold)
             return self._unbilled(known, hold, request) if known.schedule is None else self._billed(known, hold, request)
 
-        return self._runs.run(FLOW, order_id, event_id=event_id, org_id=org_id, read=self._runs.contracts.read, work=work)
+        read = self._runs.contracts.read
+        return self._runs.run(
+            FLOW, order_id, event_id=event_id, org_id=org_id, read=read, work=work, idempotency_key=idempotency_key
+        )
 
     def _unbilled(self, known: Known, hold: Hold, request: CancellationRequest) -> Report:
         """Nothing is billed yet. The contract's activation may still be under way: the queues of the flows know no order."""
@@ -47,7 +53,7 @@ class Cancellation:
         now, policies = self._runs.now(), self._runs.policies
         ends_at, ended = end_of(request, None, now=now, policies=policies), known.ends_at(now)
         if findings := self._findings(known, request, ends_at):
-            return self._runs.refuse(known, findings)
+            return self._runs.refuse(known, findings, hold)
         if ended is not None and ended <= ends_at:
             ends_at, request = ended, (known.intent and known.intent.cancellation) or request
         return self._runs.end_unbilled(known, hold, ends_at=ends_at, cancellation=request)
@@ -66,11 +72,12 @@ class Cancellation:
                 return replace(report, outcome="skipped", message=message)
             return report
         if findings := self._findings(known, request, ends_at):
-            return self._runs.refuse(known, findings)
+            return self._runs.refuse(known, findings, hold)
         return self._runs.apply(known, hold, ends_at=ends_at, cancellation=request)
 
     def _findings(self, known: Known, request: CancellationRequest, ends_at: datetime) -> tuple[Finding, ...]:
         now, policies = self._runs.now(), self._runs.policies
         # Only a date has to lie before the end of what was sold.
-        phases = consolidate(known.state.orders, policies).phases if request.mode == "on_date" else ()
+        orders = priced(known.state.orders, policies, self._runs.currency, known.prices) if request.mode == "on_date" else ()
+        phases = consolidate(orders, policies).phases
         return tuple(cancellation_findings(request, ends_at, phases, known.schedule, now=now, policies=policies))

@@ -15,20 +15,26 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.cancellation import CancellationRequest
-from orderphase.domain.findings import Finding, as_text
+from orderphase.domain.findings import Finding, as_text, finding, in_order
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import identity
 from orderphase.errors import ConfigurationError, ConflictError, DataError, UnknownOutcomeError
 from orderphase.flows.catalogue import CatalogueSource
+from orderphase.flows.customers import Customer, CustomerSource, RefusedError
 from orderphase.flows.proposals import Known, Proposal, Proposals, coupons_of, intended
 from orderphase.flows.runs import Report, Runs
 from orderphase.mapping import FieldMapping
-from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState, Update
+from orderphase.salesforce.accounts import Accounts
+from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState
+from orderphase.salesforce.writing import Creation, Update
+from orderphase.store.catalogue import Catalogue as Facts
 from orderphase.store.contracts import ContractTable, Intent, Lease
 from orderphase.store.phases import without_lines
-from orderphase.store.sync_log import SyncLog
-from orderphase.stripe.account import Schedule, StripeAccount
-from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY
+from orderphase.store.sync_log import Outcome, SyncLog
+from orderphase.stripe.account import Key, Schedule, StripeAccount
+from orderphase.stripe.accounts import StripeAccounts
+from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, USED_KEY
+from orderphase.stripe.customers import Customers
 
 MESSAGE_LENGTH = 32_000
 """Salesforce: a long text area holds at most 32,768 characters."""
@@ -41,25 +47,64 @@ _STEPS = 3
 """A subscription that was let go takes two: a new schedule takes it over, then the phases follow."""
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What works in one Stripe account, by the account's name."""
+
+    name: str
+    stripe: StripeAccount
+    catalogue: CatalogueSource
+    customers: CustomerSource
+    proposals: Proposals
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: its flow, event and id, when it began, and the idempotency key that whoever asked for it has given."""
+
+    flow: str
+    event_id: str
+    id: str
+    started_at: datetime
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What Salesforce is told of a run; `contract_id` where the order has a Contract."""
+
+    outcome: Outcome
+    message: str
+    schedule: Schedule | None
+    run: Run
+    order_id: str
+    contract_id: str | None
+
+
 @dataclass(slots=True)
 class Hold:
-    """The lease of a run, with the intent that is written down when the run lets go."""
+    """The lease of a run, with the intent that is written down when the run lets go. `desk`: once it is known which account."""
 
     lease: Lease
     intent: Intent | None
+    run: Run
+    desk: Desk
 
 
 class ContractRuns:
     """What the flows have in common, with their collaborators.
 
-    now, run_id, pause: give the time in UTC, give an id of a run, wait for some seconds.
+    facts: what is remembered of a Stripe account, by its name. sync_log_records: whether Salesforce gets a record of each run
+    that writes back. now, run_id, pause: give the time in UTC, give an id of a run, wait for some seconds.
     """
 
     def __init__(  # noqa: PLR0913 (its collaborators, by name)
         self,
         *,
         contracts: Contracts,
-        stripe: StripeAccount,
+        salesforce_accounts: Accounts,
+        stripe: StripeAccounts,
+        facts: Callable[[str], Facts],
         table: ContractTable,
         log: SyncLog,
         mapping: FieldMapping,
@@ -67,6 +112,7 @@ class ContractRuns:
         currency: str,
         now: Callable[[], datetime],
         run_id: Callable[[], str],
+        sync_log_records: bool = False,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.contracts = contracts
@@ -74,12 +120,14 @@ class ContractRuns:
         self.now = now
         self.stripe = stripe
         self.table = table
+        self._salesforce_accounts = salesforce_accounts
+        self._facts = facts
         self._mapping = mapping
-        self._run_id = run_id
+        self.currency = currency
+        self._sync_log_records = sync_log_records
         self._pause = pause
-        self._catalogue = CatalogueSource(stripe, mapping, currency)
-        self.proposals = Proposals(stripe, self._catalogue, policies, currency, now)
-        self._runs = Runs(log, contracts, stripe, now)
+        self._desks: dict[str, Desk] = {}
+        self._runs = Runs(log, contracts.client, stripe, now, run_id)
 
     def run(
         self,
@@ -90,13 +138,14 @@ class ContractRuns:
         org_id: str,
         read: Callable[[str], ContractState],
         work: Callable[[ContractState, Hold], Report],
+        idempotency_key: str | None = None,
     ) -> Report:
-        """Do `work` on the contract of a record, alone and logged.
+        """Do `work` on the contract of a record, alone and logged. `idempotency_key`: given by whoever asks for it.
 
         What the customer has to correct is told on the Order and is no exception. Everything else is raised, classified, and
         the event is to be delivered again. Either way the sync log has an entry.
         """
-        run_id = self._run_id()
+        run = Run(flow, event_id, self._runs.new_id(), self.now(), idempotency_key)
 
         def handle() -> Report:
             connected = self.contracts.org_id
@@ -107,8 +156,8 @@ class ContractRuns:
             try:
                 state = read(record_id)
             except DataError as problem:
-                return self._unreadable(record_id, problem)
-            with self._hold(state.id, run_id) as hold:
+                return self._unreadable(record_id, problem, run)
+            with self._hold(state.id, run) as hold:
                 if hold.lease.last_change is not None and hold.lease.last_change > read_at - _CLOCK_SKEW:
                     # Another run let go after we had read, or about then; what we have read may be what it has changed.
                     state = read(record_id)
@@ -117,29 +166,31 @@ class ContractRuns:
                 try:
                     report = work(state, hold)
                 except DataError as problem:
-                    if hold.intent and hold.intent.state == "intended" and hold.lease.intent:
-                        hold.intent = hold.lease.intent  # refused, so nothing has come of it
-                    report = self._failure(state.order.id, state.id, problem, hold.intent)
+                    if hold.intent and hold.intent.state == "intended":
+                        # Refused, so nothing has come of it; where it was the first, not even the account counts.
+                        hold.intent = hold.lease.intent or Intent(hold.intent.generation - 1, frozenset(), state="recorded")
+                    report = self._failure(state.order.id, state.id, problem, hold.intent, run)
                 return replace(report, order_id=state.order.id)
 
-        return self._runs.run(flow, run_id, record_id, event_id, handle)
+        return self._runs.run(flow, run.id, record_id, event_id, handle)
 
     def skip(self, flow: str, record_id: str, *, event_id: str, message: str) -> Report:
         """Log an event that asks for nothing, without a look at anything."""
-        return self._runs.run(flow, self._run_id(), record_id, event_id, lambda: Report("skipped", message, record_id))
+        return self._runs.run(flow, self._runs.new_id(), record_id, event_id, lambda: Report("skipped", message, record_id))
 
-    def _unreadable(self, record_id: str, problem: DataError) -> Report:
+    def _unreadable(self, record_id: str, problem: DataError, run: Run) -> Report:
         """What is gone is passed over; what is malformed is told on the Order, if the record is one."""
         if problem.code == "NOT_FOUND":
             return Report("skipped", problem.message, record_id, error=problem)
         if not record_id.startswith("801"):
             return Report("failed", problem.message, record_id, error=problem)
-        return self._failure(record_id, record_id, problem, None)
+        return self._failure(record_id, record_id, problem, None, run)
 
     @contextmanager
-    def _hold(self, contract_id: str, run_id: str) -> Iterator[Hold]:
-        lease = self._acquire(contract_id, run_id)
-        hold = Hold(lease, lease.intent)
+    def _hold(self, contract_id: str, run: Run) -> Iterator[Hold]:
+        desk = self.desk(self.stripe.default)
+        lease = self._acquire(contract_id, run.id)
+        hold = Hold(lease, lease.intent, run, desk)
         try:
             yield hold
         finally:
@@ -154,9 +205,66 @@ class ContractRuns:
                 self._pause(1.0)
         return self.table.acquire(contract_id, run_id, self.now())
 
+    def desk(self, account: str) -> Desk:
+        """What works in a Stripe account. Raises DataError for one that is not known."""
+        if account not in self._desks:
+            connection, facts, primary = self.stripe.connection(account), self._facts(account), account == self.stripe.default
+            stripe = StripeAccount(connection)
+            told = self.policies.write_back != "none"
+            catalogue = CatalogueSource(stripe, facts, self._mapping, self.currency, primary=primary, told=told)
+            customers = CustomerSource(Customers(connection), facts, self._mapping, self.policies, primary=primary)
+            proposals = Proposals(stripe, catalogue, self.policies, self.currency, self.now, primary=primary)
+            self._desks[account] = Desk(account, stripe, catalogue, customers, proposals)
+        return self._desks[account]
+
     def know(self, state: ContractState, hold: Hold) -> Known:
         """Where the contract stands."""
-        return self.proposals.know(state, hold.intent, org_id=self.contracts.org_id)
+        hold.desk, known = self.look(state, hold.intent)
+        return known
+
+    def look(self, state: ContractState, intent: Intent | None) -> tuple[Desk, Known]:
+        """In which Stripe account a contract is, and where it stands there. What is in one account is never done in another."""
+        billing = bool(intent and (intent.schedule_id or intent.state == "intended"))
+        noted = (intent.stripe_account or self.stripe.default) if intent and billing else None
+        account, found = self._account_of(state, noted)
+        desk = self.desk(account)
+        if found is not None and noted is None:
+            return desk, Known(state, intent, None, (found,), ours=False)
+        known = desk.proposals.know(state, intent, org_id=self.contracts.org_id)
+        if found is not None and found.code == "stripe_account_changed" and known.schedule is None and not known.found:
+            # What was intended there was refused and never made, so the orders may name another account.
+            return self.desk(self._account_of(state, None)[0]), Known(state, None, None)
+        if found is not None:
+            known = replace(known, found=(found, *known.found))
+        before, now = intent.account_id if intent else None, state.account.id if state.account else None
+        if before and now and before != now and known.schedule:
+            known = replace(known, merged=self._salesforce_accounts.merged_into(before) == now)
+        return desk, known
+
+    def _noted_name(self, desk: Desk) -> str | None:
+        """The name of the account as the ledger keeps it. That of records that name none may be called something else later."""
+        return None if desk.name == self.stripe.default else desk.name
+
+    def _account_of(self, state: ContractState, noted: str | None) -> tuple[str, Finding | None]:
+        """The name of the Stripe account where the contract is `noted`, else that its orders name; and what is wrong with them.
+
+        What is billed already can be ended where it is, whatever the orders name.
+        """
+        default = self.stripe.default
+        named = {order.stripe_account: order for order in state.orders if order.stripe_account}
+        ids = [order.id for order in named.values()]
+        if len(named) > 1:
+            said = ", ".join(f"{name} (order {order.number})" for name, order in sorted(named.items()))
+            return noted or default, finding("stripe_account_conflict", f"The contract's orders name {said}.", orders=ids)
+        account = next(iter(named), None) or noted or default
+        known = ", ".join(self.stripe.names)
+        if account not in self.stripe.names:
+            message = f"There is no Stripe account named {account!r}; there is {known}."
+            return noted or default, finding("stripe_account_unknown", message, orders=ids)
+        if noted is not None and account != noted:
+            message = f"The contract is billed in the Stripe account {noted}, but its orders now name {account}."
+            return noted, finding("stripe_account_changed", message, orders=ids)
+        return account, None
 
     def apply(
         self,
@@ -173,37 +281,69 @@ class ContractRuns:
         """
         acted = False
         updates: list[Update] = []
+        remarks: list[Finding] = []
+        desk = hold.desk
         for _ in range(_STEPS):
-            proposal = self.proposals.propose(
+            proposal = desk.proposals.propose(
                 known, org_id=self.contracts.org_id, ends_at=ends_at, cancellation=cancellation, due=due, create_prices=True
             )
             plan = proposal.plan
             if plan.refused:
-                return self.refuse(known, plan.findings)
+                return self.refuse(known, plan.findings, hold)
+            desk.catalogue.remember(proposal.catalogue)
             updates += [update for update in proposal.catalogue.updates if update not in updates]
+            if cancellation is None and not acted:
+                remarks += self._follow(proposal, hold)
             if plan.action == "nothing":
-                return self._record(proposal, None, updates, hold, acted=acted)
-            schedule, more = self._carry_out(proposal, hold)
+                return self._record(_remarked(proposal, remarks), None, updates, hold, acted=acted)
+            schedule, customer = self._carry_out(_remarked(proposal, remarks), hold)
             acted = True
-            updates += more
+            updates += customer.updates if customer else ()
+            remarks += customer.findings if customer else ()
             if plan.attach is None:
-                return self._record(proposal, schedule, updates, hold, acted=acted)
-            known = replace(known, intent=hold.intent, schedule=self.stripe.read_schedule(schedule.id))
+                return self._record(_remarked(proposal, remarks), schedule, updates, hold, acted=acted)
+            known = replace(known, intent=hold.intent, schedule=desk.stripe.read_schedule(schedule.id))
         raise ConflictError(f"The schedule of contract {known.state.id} changes while it is planned")
 
-    def _carry_out(self, proposal: Proposal, hold: Hold) -> tuple[Schedule, list[Update]]:
-        """Write down what is about to be done, and do it."""
-        known, plan, org_id = proposal.known, proposal.plan, self.contracts.org_id
+    def _follow(self, proposal: Proposal, hold: Hold) -> Sequence[Finding]:
+        """Tell the customer who is billed already what has changed about the account; answers what was remarkable."""
+        known, plan = proposal.known, proposal.plan
+        account, schedule = known.state.account, known.schedule
+        if account is None or schedule is None or not schedule.bills or (plan.action == "create" and plan.attach is None):
+            return ()
+        if hold.intent and hold.intent.account_id not in (None, account.id) and not known.merged:
+            return ()
+        try:
+            return hold.desk.customers.follow(
+                account, schedule.customer, org_id=self.contracts.org_id, contract_id=known.state.id
+            )
+        except DataError as gone:
+            return [finding("customer_not_updated", f"The customer {schedule.customer} is gone: {gone.message}")]
+
+    def _carry_out(self, proposal: Proposal, hold: Hold) -> tuple[Schedule, Customer | None]:
+        """Write down what is about to be done, and do it: with another customer where Stripe refuses the first."""
+        known, plan = proposal.known, proposal.plan
+        account = known.state.account
+        if plan.action != "create" or plan.attach is not None:
+            return self._carry_out_for(known.schedule.customer if known.schedule else None, proposal, hold), None
+        assert account is not None  # noqa: S101 (a missing account is a finding)
+        customers, org_id = hold.desk.customers, self.contracts.org_id
+        customer = customers.get(account, plan.currency, org_id=org_id, contract_id=known.state.id)
+        try:
+            return self._carry_out_for(customer.id, _remarked(proposal, customer.findings), hold), customer
+        except DataError as refusal:
+            customer = customers.instead(account, plan.currency, customer.id, refusal, org_id=org_id)
+        # That is another request, so neither our key nor the one that was given for the first is its key.
+        return self._carry_out_for(customer.id, _remarked(proposal, customer.findings), hold, instead=True), customer
+
+    def _carry_out_for(self, customer: str | None, proposal: Proposal, hold: Hold, *, instead: bool = False) -> Schedule:
+        known, plan, org_id, desk = proposal.known, proposal.plan, self.contracts.org_id, hold.desk
         state, schedule = known.state, known.schedule
-        updates: list[Update] = []
-        customer = schedule.customer if schedule else None
-        if plan.action == "create" and plan.attach is None:
-            assert state.account is not None  # noqa: S101 (a missing account is a finding)
-            customer, updates = self._catalogue.customer(state.account, org_id=org_id)
         intent = replace(
             intended(proposal),
             orders=proposal.billed,
             prices=proposal.prices,
+            stripe_account=self._noted_name(desk),
             customer_id=customer,
             account_id=state.account.id if state.account else None,
             org_id=org_id,
@@ -215,55 +355,62 @@ class ContractRuns:
         hold.intent = intent
         metadata = known.metadata(org_id=org_id)
         coupons = coupons_of(proposal, intent.generation, org_id=org_id)
-        self.stripe.ensure_coupons(coupons.values(), metadata)
+        desk.stripe.ensure_coupons(coupons.values(), metadata)
         params = plan.params(
             customer=customer,
             coupons=coupons,
             metadata=metadata,
-            products=self.proposals.products(proposal, {item.price for item in plan.caught_up}),
+            products=desk.proposals.products(proposal, {item.price for item in plan.caught_up}),
             generation=intent.generation,
+            orders=proposal.orders,
         )
         key = f"{org_id}:{state.id}:{intent.generation}"
         if plan.attach is not None:
-            return self.stripe.create_schedule(params, key=f"attach:{key}", looked=True), updates
+            return desk.stripe.create_schedule(params, key=Key(f"attach:{key}"), looked=True)
+        given = hold.run.key
+        if instead:
+            key, given = f"{key}:{customer}", None
         try:
             if schedule is None or plan.action == "create":
-                return self._create_once(state, params, f"schedule:{key}"), updates
+                return self._create_once(state, params, Key(f"schedule:{key}", given), desk.stripe)
             if plan.action == "cancel":
-                return self._cancel(schedule.id, params, f"cancel:{key}"), updates
-            return self.stripe.update_schedule(schedule.id, params, key=f"update:{key}"), updates
+                return self._cancel(schedule.id, params, Key(f"cancel:{key}", given), desk.stripe)
+            return desk.stripe.update_schedule(schedule.id, params, key=Key(f"update:{key}", given))
         except DataError as refusal:
-            if self._has_moved_on(proposal):
+            if refusal.code == USED_KEY:
+                raise RefusedError(finding("idempotency_key_used", refusal.message)) from None
+            if self._has_moved_on(proposal, desk.stripe):
                 message = f"Time has passed a boundary while contract {state.id} was planned: {refusal.message}"
                 raise ConflictError(message) from None
             raise
 
-    def _has_moved_on(self, proposal: Proposal) -> bool:
+    def _has_moved_on(self, proposal: Proposal, stripe: StripeAccount) -> bool:
         """Whether a refusal may be due to the time alone: a boundary was near, or the schedule is another one by now."""
         now, held = self.now(), proposal.known.schedule
         planned_at = proposal.plan.situation.now
         starts = [one.phase.start for one in proposal.plan.sent if not (one.starts_now or one.ends_now)]
         ends = [one.phase.end for one in proposal.plan.sent if one.phase.end is not None and not one.ends_now]
         near = any(planned_at < bound <= now + _CLOCK_SKEW for bound in (*starts, *ends))
-        return near or (held is not None and self.stripe.read_schedule(held.id) != held)
+        return near or (held is not None and stripe.read_schedule(held.id) != held)
 
-    def _create_once(self, state: ContractState, params: dict[str, Any], key: str) -> Schedule:
+    def _create_once(self, state: ContractState, params: dict[str, Any], key: Key, stripe: StripeAccount) -> Schedule:
         """Create the schedule, or take the one that an earlier attempt has left."""
         try:
-            return self.stripe.create_schedule(params, key=key)
+            return stripe.create_schedule(params, key=key)
         except (ConflictError, UnknownOutcomeError) as problem:
             if problem.code not in (REUSED_KEY, REPLAYED_FAILURE):
                 raise
         ours = identity(state.id, has_contract=state.has_contract, org_id=self.contracts.org_id)
-        found = self.stripe.find_schedule(ours, customer=params["customer"])
-        return found or self.stripe.create_schedule(params, key=key, looked=True)
+        found = stripe.find_schedule(ours, customer=params["customer"])
+        return found or stripe.create_schedule(params, key=Key(key.own), looked=True)
 
-    def _cancel(self, schedule_id: str, params: dict[str, Any], key: str) -> Schedule:
+    @staticmethod
+    def _cancel(schedule_id: str, params: dict[str, Any], key: Key, stripe: StripeAccount) -> Schedule:
         """Cancel the schedule; that it has ended meanwhile is just as well."""
         try:
-            return self.stripe.cancel_schedule(schedule_id, params, key=key)
+            return stripe.cancel_schedule(schedule_id, params, key=key)
         except DataError:
-            ended = self.stripe.read_schedule(schedule_id)
+            ended = stripe.read_schedule(schedule_id)
             if ended is None or ended.live:
                 raise
             return Schedule(ended.id, ended.subscription_id)
@@ -281,43 +428,45 @@ class ContractRuns:
         if schedule is None and held is not None:
             schedule = Schedule(held.id, held.subscription_id)
         message = as_text(plan.findings, limit=MESSAGE_LENGTH)
-        intent = self._applied(proposal, schedule, hold.intent)
+        intent = self._applied(proposal, schedule, hold)
         hold.intent = intent
         if intent.message and not acted:
             message = intent.message  # of a run that was cut off before it could be told
         account = state.account
-        if intent.customer_id and account and not account.customer_id and account.id == intent.account_id:
-            customer = self._catalogue.customer_update(account, intent.customer_id)
-            updates = [*(update for update in updates if update.object != "Account"), customer]
+        if intent.customer_id and account and account.id == intent.account_id:
+            more = hold.desk.customers.update_of(account, intent.customer_id, plan.currency)
+            updates = [*updates, *(update for update in more if update not in updates)]
         if plan.situation.ends_at is not None:
             message = f"{self._ends(plan.situation.ends_at)} {message}".rstrip()
         # Where the orders could not be planned, they are not told that they are billed.
         ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=acted)]
+        name = f"Schedule {schedule.id}." if schedule else "No schedule."
+        told = Told("synced", f"{name} {message}".rstrip(), schedule, hold.run, *_named(state))
         try:
-            self.contracts.write_back([*updates, *ids])
+            wrote = self._write([*updates, *ids], told)
         except (DataError, ConfigurationError, ConflictError) as refusal:
             # A duplicate is another record's value: that is for a person, and comes of no repetition.
-            told = isinstance(refusal, DataError) or refusal.code == "DUPLICATE_VALUE"
-            if not updates or not (ids or told):
+            final = isinstance(refusal, DataError) or refusal.code == "DUPLICATE_VALUE"
+            if not updates or not (ids or final):
                 raise
-            if told:
+            if final:
                 message = f"{message}\n{refusal.message}".strip()
-            self.contracts.write_back([] if proposal.held_up else self._ids(state, schedule, intent, message, acted=acted))
-            if not told:
+            ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=acted)]
+            wrote = self._write(ids, replace(told, message=f"{name} {message}".rstrip()))
+            if not final:
                 raise
         hold.intent = replace(intent, state="recorded", message=None)
-        name = f"Schedule {schedule.id}." if schedule else "No schedule."
-        if not acted and not updates and not ids:
+        if not acted and not wrote:
             message = f"{name} Stripe has what was sold, and Salesforce knows."
             return Report("unchanged", message, state.id, plan.findings, schedule)
         findings = proposal.held_up or plan.findings
         return Report("synced", f"{name} {message}".rstrip(), state.id, findings, schedule)
 
-    def _applied(self, proposal: Proposal, schedule: Schedule | None, intent: Intent | None) -> Intent:
+    def _applied(self, proposal: Proposal, schedule: Schedule | None, hold: Hold) -> Intent:
         """What the ledger says from now on. Where it was lost, the schedule tells which intent it was."""
         known, plan = proposal.known, proposal.plan
         held = known.schedule
-        intent = intent or known.last
+        intent = hold.intent or known.last
         if plan.action == "nothing" and intent.state == "intended" and not known.carried_out:
             told = known.generation
             intent = replace(intent, generation=intent.generation if told is None else told)
@@ -327,10 +476,11 @@ class ContractRuns:
             orders=proposal.billed,
             phases=without_lines(plan.wanted),
             prices=proposal.prices,
+            stripe_account=self._noted_name(hold.desk),
             settled=None,
             state="applied",
             customer_id=intent.customer_id or (held.customer if held else None),
-            account_id=intent.account_id or (account.id if account else None),
+            account_id=account.id if account and (known.merged or not intent.account_id) else intent.account_id,
             org_id=self.contracts.org_id,
             schedule_id=schedule.id if schedule else None,
             subscription_id=schedule.subscription_id if schedule else None,
@@ -346,10 +496,10 @@ class ContractRuns:
         """Remember the cancellation of a contract that nothing bills yet. Its activation, when it comes, heeds it."""
         hold.intent = replace(known.last, ends_at=ends_at, cancellation=cancellation)
         message = f"{self._ends(ends_at)} There is no schedule yet."
-        self._mark(known.state, CANCELLED, message, None)
+        self._mark(known.state, CANCELLED, Told("synced", message, None, hold.run, *_named(known.state)))
         return Report("synced", message, known.state.id)
 
-    def refuse(self, known: Known, findings: Sequence[Finding]) -> Report:
+    def refuse(self, known: Known, findings: Sequence[Finding], hold: Hold) -> Report:
         """Tell every finding on the Order. Where a schedule exists that Salesforce does not know of, tell that as well.
 
         An order that is billed as it should be, and that no finding is about, stays as it is: what is wrong is told on others.
@@ -357,18 +507,18 @@ class ContractRuns:
         message = as_text(findings, limit=MESSAGE_LENGTH)
         schedule = known.billing
         if not known.bills_order or _about(known.state, findings):
-            self._mark(known.state, FAILED, message, schedule)
+            self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)))
         return Report("failed", message, known.state.id, findings, schedule)
 
-    def pass_over(self, known: Known, message: str) -> Report:
+    def pass_over(self, known: Known, message: str, hold: Hold) -> Report:
         """Tell the Order that its event asks for nothing any more."""
         schedule = known.billing
         if schedule is not None:
             message += f" The schedule {schedule.id} goes on unchanged."
-        self._mark(known.state, SKIPPED, message, schedule)
+        self._mark(known.state, SKIPPED, Told("skipped", message, schedule, hold.run, *_named(known.state)))
         return Report("skipped", message, known.state.id, schedule=schedule)
 
-    def _failure(self, order_id: str, contract_id: str, problem: DataError, intent: Intent | None) -> Report:
+    def _failure(self, order_id: str, contract_id: str, problem: DataError, intent: Intent | None, run: Run) -> Report:
         """Tell on the Order why its data cannot be used; in the sync log alone, where Salesforce refuses that too."""
         message, schedule, ids = problem.message, None, {}
         if intent and intent.schedule_id and intent.state == "applied":
@@ -376,22 +526,72 @@ class ContractRuns:
             until = f" until {intent.ends_at:%Y-%m-%d}" if intent.ends_at else ""
             message = f"The schedule {schedule.id} exists in Stripe and bills{until}. {message}"
             ids = self._order_ids(schedule)
-        told = self._status(order_id, FAILED, message)
+        marked = self._status(order_id, FAILED, message)
+        contract = contract_id if contract_id != order_id else None
+        told = Told("failed", message, schedule, run, order_id, contract)
         try:
-            self.contracts.write_back([replace(told, fields={**told.fields, **ids})])
+            self._write([replace(marked, fields={**marked.fields, **ids})], told)
         except DataError as refusal:
             message = f"{message} The order could not be marked: {refusal.message}"
-        return Report("failed", message, contract_id, schedule=schedule, error=problem)
+        findings = problem.findings if isinstance(problem, RefusedError) else ()
+        return Report("failed", message, contract_id, findings, schedule, problem)
 
-    def _mark(self, state: ContractState, status: str, message: str, schedule: Schedule | None) -> None:
-        told = self._status(state.order.id, status, message)
-        updates = [told]
+    def _mark(self, state: ContractState, status: str, told: Told) -> None:
+        schedule = told.schedule
+        marked = self._status(state.order.id, status, told.message)
+        updates = [marked]
         if schedule is not None and state.has_contract:
             # A change order belongs to the contract's schedule also where it could not be applied.
-            updates = [replace(told, fields={**told.fields, **self._order_ids(schedule)})]
+            updates = [replace(marked, fields={**marked.fields, **self._order_ids(schedule)})]
             if state.schedule_id != schedule.id:
                 updates.append(self._contract_ids(state, schedule))
-        self.contracts.write_back(updates)
+        self._write(updates, told)
+
+    def _write(self, updates: Sequence[Update], told: Told) -> bool:
+        """Write to Salesforce what the policy lets be saved there, with a record of the run where that is wanted.
+
+        Answers whether there was anything to write.
+        """
+        if self.policies.write_back == "none":
+            return False
+        if self.policies.write_back == "ids_only":
+            ids = self._id_fields
+            kept = [{name: value for name, value in update.fields.items() if name in ids} for update in updates]
+            updates = [replace(update, fields=fields) for update, fields in zip(updates, kept, strict=True) if fields]
+        records = [self._record_of(told)] if updates and self._sync_log_records and self.policies.write_back == "full" else []
+        try:
+            self.contracts.write_back(updates, records)
+        except (DataError, ConfigurationError):
+            if not records:
+                raise
+            self.contracts.write_back(updates)  # whose schedule it is matters more than the record of it
+        return bool(updates)
+
+    @property
+    def _id_fields(self) -> frozenset[str]:
+        """The fields in which Salesforce keeps Stripe's ids."""
+        names = self._mapping
+        of_schedules = (names.order.schedule_id, names.order.subscription_id, names.contract.schedule_id)
+        of_catalogue = (names.account.customer_id, names.product.product_id, names.price_book_entry.price_id)
+        return frozenset((*of_schedules, names.contract.subscription_id, *of_catalogue))
+
+    def _record_of(self, told: Told) -> Creation:
+        """What Salesforce's own record of a run says."""
+        names, schedule = self._mapping.sync_log, told.schedule
+        fields = {
+            names.order: told.order_id,
+            names.contract: told.contract_id,
+            names.flow: told.run.flow,
+            names.event_id: told.run.event_id,
+            names.run_id: told.run.id,
+            names.outcome: told.outcome,
+            names.message: told.message[:MESSAGE_LENGTH],
+            names.schedule_id: schedule.id if schedule else None,
+            names.subscription_id: schedule.subscription_id if schedule else None,
+            names.started_at: told.run.started_at.isoformat(timespec="seconds"),
+            names.finished_at: self.now().isoformat(timespec="seconds"),
+        }
+        return Creation(names.object, {name: value for name, value in fields.items() if value is not None})
 
     def _ids(
         self, state: ContractState, schedule: Schedule | None, intent: Intent, message: str, *, acted: bool
@@ -410,7 +610,8 @@ class ContractRuns:
             if order.id not in intent.orders:
                 continue
             same = schedule is None or (order.schedule_id, order.subscription_id) == (schedule.id, schedule.subscription_id)
-            if same and order.sync_status == status and not (acted and order.id == state.order.id):
+            told = order.sync_status == status and not (acted and order.id == state.order.id)
+            if same and (told or self.policies.write_back == "ids_only"):
                 continue
             fields = {
                 **ids,
@@ -432,6 +633,17 @@ class ContractRuns:
     def _status(self, order_id: str, status: str, message: str) -> Update:
         names = self._mapping.order
         return Update("Order", order_id, {names.sync_status: status, names.sync_message: message[:MESSAGE_LENGTH]})
+
+
+def _named(state: ContractState) -> tuple[str, str | None]:
+    """The order that was asked for, and its Contract."""
+    return state.order.id, state.id if state.has_contract else None
+
+
+def _remarked(proposal: Proposal, remarks: Sequence[Finding]) -> Proposal:
+    """The proposal with what was remarkable about its customer."""
+    plan = proposal.plan
+    return replace(proposal, plan=replace(plan, findings=in_order([*plan.findings, *remarks]))) if remarks else proposal
 
 
 def _about(state: ContractState, findings: Sequence[Finding]) -> bool:

@@ -20,9 +20,18 @@ class OrderActivation:
     def __init__(self, runs: ContractRuns) -> None:
         self._runs = runs
 
-    def run(self, order_id: str, *, event_id: str, org_id: str, contract_due: bool = False) -> Report:
+    def run(
+        self,
+        order_id: str,
+        *,
+        event_id: str,
+        org_id: str,
+        contract_due: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Report:
         """Handle one event.
 
+        idempotency_key: what Stripe is to know the write by, where the sender wants to choose that.
         contract_due: the contract's schedule needs its next phases. Then what the order itself has become does not matter.
         """
 
@@ -33,6 +42,9 @@ class OrderActivation:
                     raise ConflictError(f"Order {state.order.number} has changed while it was read")
                 return self._runs.apply(known, hold, due=contract_due)
             message = f"Order {state.order.number} is not activated any more, so this event changed nothing in Stripe."
-            return self._runs.pass_over(known, message)
+            return self._runs.pass_over(known, message, hold)
 
-        return self._runs.run(FLOW, order_id, event_id=event_id, org_id=org_id, read=self._runs.contracts.read, work=work)
+        read = self._runs.contracts.read
+        return self._runs.run(
+            FLOW, order_id, event_id=event_id, org_id=org_id, read=read, work=work, idempotency_key=idempotency_key
+        )

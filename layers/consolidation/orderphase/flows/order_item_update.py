@@ -1,4 +1,4 @@
-"""Order item update: quantity or dates of an activated order's line were changed, so the schedule is replaced."""
+"""Order item update: what an activated order's line is billed by was changed, so the schedule is replaced."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ class OrderItemUpdate:
 
     def __init__(self, runs: ContractRuns, fields: OrderItemFields) -> None:
         self._runs = runs
-        self._relevant = {name.lower() for name in (fields.quantity, fields.start_date, fields.end_date)}
+        billed_by = (fields.quantity, fields.start_date, fields.end_date, fields.unit_price, fields.price_id)
+        self._relevant = {name.lower() for name in (*billed_by, fields.percent_off, fields.amount_off)}
 
-    def run(self, line_id: str, *, event_id: str, org_id: str, changed_fields: Sequence[str] | None = None) -> Report:
+    def run(
+        self,
+        line_id: str,
+        *,
+        event_id: str,
+        org_id: str,
+        changed_fields: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Report:
         """Handle one event. `changed_fields`: API names of what has changed; None = not known, so anything may have."""
         if changed_fields is not None and self._relevant.isdisjoint(name.lower() for name in changed_fields):
             names = ", ".join(changed_fields) or "nothing"
@@ -36,4 +45,6 @@ class OrderItemUpdate:
             return self._runs.apply(known, hold)
 
         read = self._runs.contracts.read_of_line
-        return self._runs.run(FLOW, line_id, event_id=event_id, org_id=org_id, read=read, work=work)
+        return self._runs.run(
+            FLOW, line_id, event_id=event_id, org_id=org_id, read=read, work=work, idempotency_key=idempotency_key
+        )

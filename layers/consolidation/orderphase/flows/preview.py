@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from orderphase.domain.catalogue import describe_unmade
 from orderphase.domain.lines import Order
 from orderphase.domain.planning import Plan
 from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, TransientError, UnknownOutcomeError
-from orderphase.flows.contract_runs import ContractRuns
+from orderphase.flows.contract_runs import ContractRuns, Desk
 from orderphase.flows.proposals import Proposal, coupons_of, intended
 
 _PATH = "/v1/subscription_schedules"
@@ -73,35 +74,33 @@ class Previews:
     """Makes previews of contracts."""
 
     def __init__(self, runs: ContractRuns) -> None:
-        self._contracts = runs.contracts
-        self._stripe = runs.stripe
-        self._table = runs.table
-        self._proposals = runs.proposals
+        self._runs = runs
         self._policies = runs.policies
-        self._now = runs.now
 
     def run(self, order_id: str) -> Preview:
         """Preview the contract of an order, as if that were activated.
 
         Raises classified errors; what is wrong with the data is among the findings.
         """
-        state = self._contracts.read(order_id, supposing=self._now())
-        org_id = self._contracts.org_id
-        known = self._proposals.know(state, self._table.read(state.id), org_id=org_id)
-        proposal = self._proposals.propose(known, org_id=org_id)
+        state = self._runs.contracts.read(order_id, supposing=self._runs.now())
+        org_id = self._runs.contracts.org_id
+        desk, known = self._runs.look(state, self._runs.table.read(state.id))
+        proposal = desk.proposals.propose(known, org_id=org_id)
         plan, held = proposal.plan, known.schedule
         generation = intended(proposal).generation
         coupons = coupons_of(proposal, generation, org_id=org_id)
         account = state.account
         anew = plan.action == "create" and plan.attach is None
-        customer = held.customer if held and not anew else account.customer_id if account else None
-        products = self._products(proposal)
+        known_customer = desk.customers.known(account, plan.currency) if account else None
+        customer = held.customer if held and not anew else known_customer
+        products = self._products(proposal, desk)
         params = plan.params(
             customer=customer,
             coupons=coupons,
             metadata=known.metadata(org_id=org_id),
             products=products,
             generation=generation,
+            orders=proposal.orders,
         )
         created_first = tuple(self._created_first(proposal, customer, products))
         return Preview(
@@ -116,25 +115,31 @@ class Previews:
             params=params,
             created_first=created_first,
             coupons=tuple(coupons.values()),
-            invoices=tuple(self._invoices(proposal, params, customer, created_first, {one.id for one in coupons.values()})),
+            invoices=tuple(
+                self._invoices(desk, proposal, params, customer, created_first, {one.id for one in coupons.values()})
+            ),
         )
 
-    def _products(self, proposal: Proposal) -> dict[str, str]:
+    @staticmethod
+    def _products(proposal: Proposal, desk: Desk) -> dict[str, str]:
         """The products of what is caught up; one that does not exist yet is named by its price book entry."""
         wanted = {item.price for item in proposal.plan.caught_up}
         unmade = wanted & proposal.missing
-        return self._proposals.products(proposal, wanted - unmade) | {price: price for price in unmade}
+        return desk.proposals.products(proposal, wanted - unmade) | {price: price for price in unmade}
 
     @staticmethod
     def _created_first(proposal: Proposal, customer: str | None, products: Mapping[str, str]) -> Iterator[str]:
         plan, state = proposal.plan, proposal.known.state
         if plan.action == "create" and plan.attach is None and not customer and state.account:
             yield f"the customer of account {state.account.id}"
-        for entry in sorted(proposal.missing | {price for price, product in products.items() if price == product}):
-            yield f"the price of price book entry {entry}"
+        unmade = proposal.missing | {price for price, product in products.items() if price == product}
+        entries = {line.entry.id: line.entry for order in proposal.orders for line in order.lines if line.entry}
+        for name in sorted(unmade):
+            yield describe_unmade(entries[name]) if name in entries else f"the price of price book entry {name}"
 
     def _invoices(
         self,
+        desk: Desk,
         proposal: Proposal,
         params: Mapping[str, Any],
         customer: str | None,
@@ -166,11 +171,14 @@ class Previews:
             else:
                 mode = {"billing_mode": {"type": self._policies.billing_mode}}
                 asked = {"customer": customer, "schedule_details": {**mode, **details}}
-            yield self._invoice(asked, date, plan.currency, exact=first, note=note)
+            yield self._invoice(desk, asked, date, plan.currency, exact=first, note=note)
 
-    def _invoice(self, asked: Mapping[str, Any], date: datetime, currency: str, *, exact: bool, note: str | None) -> Invoice:
+    @staticmethod
+    def _invoice(
+        desk: Desk, asked: Mapping[str, Any], date: datetime, currency: str, *, exact: bool, note: str | None
+    ) -> Invoice:
         try:
-            shown = self._stripe.preview_invoice(asked)
+            shown = desk.stripe.preview_invoice(asked)
         except (DataError, TransientError, UnknownOutcomeError) as problem:
             return Invoice(date, currency, exact=exact, problem=problem.message)
         lines = tuple([_line(line) for line in shown["lines"]["data"]])

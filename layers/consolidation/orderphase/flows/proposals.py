@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from orderphase.domain.account import account_findings
 from orderphase.domain.backdating import sold_prices
 from orderphase.domain.cancellation import CancellationRequest
+from orderphase.domain.catalogue import is_unmade
 from orderphase.domain.consolidation import consolidate
-from orderphase.domain.findings import Finding, finding, in_order
-from orderphase.domain.lines import Order
+from orderphase.domain.findings import Finding, finding, has_errors, in_order
+from orderphase.domain.lines import BilledAt, Order, OrderLine
 from orderphase.domain.phases import Consolidation, Phase, Place, end_behavior
 from orderphase.domain.planning import ENDS_AT, GENERATION, Plan, Situation, plan
 from orderphase.domain.policies import Policies
+from orderphase.domain.pricing import priced
 from orderphase.domain.requests import Coupon, identity, metadata_of
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.domain.sequence import in_sequence, naming_orders
@@ -33,6 +36,7 @@ class Known:
     """Where a contract stands: in Salesforce, in the ledger and in Stripe.
 
     found: what keeps it from being planned. ours: whether the schedule is this contract's, as far as there is one.
+    merged: whether the account that it bills has become part of the one that the orders have now.
     """
 
     state: ContractState
@@ -40,6 +44,7 @@ class Known:
     schedule: HeldSchedule | None
     found: tuple[Finding, ...] = ()
     ours: bool = True
+    merged: bool = False
 
     @property
     def last(self) -> Intent:
@@ -62,7 +67,11 @@ class Known:
         """What the contract's Stripe objects carry."""
         state = self.state
         account = state.account.id if state.account else None
-        return metadata_of(state.orders, state.id, has_contract=state.has_contract, org_id=org_id, account_id=account)
+        first = min(state.orders, key=lambda order: order.age, default=None)
+        return {
+            **(state.states[first.id].metadata if first else {}),
+            **metadata_of(state.orders, state.id, has_contract=state.has_contract, org_id=org_id, account_id=account),
+        }
 
     @property
     def billed(self) -> frozenset[str]:
@@ -95,6 +104,13 @@ class Known:
         return self.carried_out and self.intent is not None and self.state.order.id in self.intent.orders
 
     @property
+    def prices(self) -> Mapping[str, BilledAt]:
+        """What each line is billed at, as the ledger says; where it does not, as the schedule does."""
+        if self.schedule is not None and (self.intent is None or not self.intent.phases):
+            return {line: BilledAt(price) for line, price in self.schedule.line_prices.items()}
+        return self.intent.prices if self.intent else {}
+
+    @property
     def settled(self) -> tuple[Phase, ...] | None:
         """The phases that were last applied; None where the ledger does not know."""
         if self.intent is None:
@@ -122,24 +138,37 @@ class Proposal:
     held_up: tuple[Finding, ...] = ()
 
     @property
-    def prices(self) -> dict[str, str]:
-        """The Stripe price of each line that is billed at the price book's: it stays, whatever the price book says later."""
+    def prices(self) -> dict[str, BilledAt]:
+        """What each line is billed at that names no price itself: it stays, whatever the price book says later."""
+        sold = {line.id: line.unit_price for order in self.known.state.orders for line in order.lines}
+        before = self.known.prices
         lines = [line for order in self.orders for line in order.lines if not line.price_id]
-        entries = _entries(self.orders)
-        return {line.id: line.price for line in lines if line.price and line.price not in entries}
+        return {
+            line.id: _billed_at(line, sold.get(line.id), before.get(line.id))
+            for line in lines
+            if line.price and not is_unmade(line.price)
+        }
 
 
 class Proposals:
-    """Makes proposals. `now` gives the time in UTC."""
+    """Makes proposals in one Stripe account. `now` gives the time in UTC. `primary`: as in `CatalogueSource`."""
 
     def __init__(
-        self, stripe: StripeAccount, catalogue: CatalogueSource, policies: Policies, currency: str, now: Callable[[], datetime]
+        self,
+        stripe: StripeAccount,
+        catalogue: CatalogueSource,
+        policies: Policies,
+        currency: str,
+        now: Callable[[], datetime],
+        *,
+        primary: bool,
     ) -> None:
         self._stripe = stripe
         self._catalogue = catalogue
         self._policies = policies
         self._currency = currency
         self._now = now
+        self._primary = primary
 
     def know(self, state: ContractState, intent: Intent | None, *, org_id: str) -> Known:
         """Find the schedule that the contract has: one request where Salesforce or the ledger know its id.
@@ -149,17 +178,21 @@ class Proposals:
         """
         ours = identity(state.id, has_contract=state.has_contract, org_id=org_id)
         noted = intent.schedule_id if intent else None
-        told = state.schedule_id
+        told = state.schedule_id or (noted if self._policies.write_back == "none" else None)
         schedule = self._stripe.read_schedule(told or noted or "") if told or noted else None
         if not state.has_contract and told != noted and not (schedule and _carries(schedule, ours)):
             told, schedule = None, self._stripe.read_schedule(noted) if noted else None
+        if intent is None and told is None and self._policies.write_back == "none" and self._primary and state.account:
+            # Nobody but the ledger could know, and it does not: it may have been lost.
+            found = self._stripe.find_schedule(ours, customer=state.account.customer_id) if state.account.customer_id else None
+            schedule = self._stripe.read_schedule(found.id) if found else None
         if schedule is None and told:
             message = f"The schedule {told}, which Salesforce names, does not exist in this Stripe account."
             return Known(state, intent, None, (finding("schedule_missing", message),), ours=False)
         if schedule is not None and (problem := self._foreign(schedule, noted, ours)):
             return Known(state, intent, schedule, (problem,), ours=False)
         if not (schedule and schedule.bills) and intent is not None and (intent.state == "intended" or not told):
-            customer = intent.customer_id or (state.account and state.account.customer_id)
+            customer = intent.customer_id or (state.account.customer_id if self._primary and state.account else None)
             found = self._stripe.find_schedule(ours, customer=customer) if customer else None
             if found is not None and (schedule is None or found.id != schedule.id):
                 schedule = self._stripe.read_schedule(found.id)
@@ -208,7 +241,11 @@ class Proposals:
         its next phases, even if the orders cannot be planned as they are.
         """
         intent, now = known.intent, self._now()
-        orders = _as_billed(known)
+        # An org with one currency has it nowhere on its records.
+        stated = [replace(order, currency=order.currency or self._currency) for order in known.state.orders]
+        sold = priced(stated, self._policies, self._currency, known.prices)
+        again = intent is not None and intent.state != "recorded"
+        orders, catalogue = self._catalogue.known(sold, again=again)
         situation = Situation(
             now=now,
             policies=self._policies,
@@ -221,26 +258,28 @@ class Proposals:
             ending=cancellation is not None,
         )
         everything = frozenset(order.id for order in known.state.orders)
-        catalogue = Catalogue()
         consolidated = consolidate(orders, self._policies)
-        unknown = _unnamed(orders, _prices(consolidated.phases))
+        unknown = _unnamed(orders, _prices(consolidated.phases), again=again)
         if unknown and known.schedule is None:
             made = self._plan(known, orders, consolidated, situation)
             if made.refused:
                 return Proposal(known, orders, made, catalogue, everything)
         if unknown:
-            catalogue = self._catalogue.find(orders, unknown, org_id=org_id)
+            self._catalogue.find(self._catalogue.sold(orders, unknown), catalogue, org_id=org_id)
             orders = tuple([_named(order, catalogue.prices) for order in orders])
             consolidated = consolidate(orders, self._policies)
+        if again:
+            self._catalogue.recall(orders, catalogue)
         made = self._plan(known, orders, consolidated, situation)
         if made.refused and due and (extended := self._extended(known, orders, situation)):
             return Proposal(known, orders, extended, catalogue, known.billed, held_up=made.findings)
-        needed = _prices(made.phases) | {item.price for item in made.caught_up}
-        missing = needed & _entries(orders)
+        missing = _needed(made) & _entries(orders)
         if missing and create_prices:
-            catalogue.add(self._catalogue.create(orders, missing, org_id=org_id))
+            self._catalogue.create(self._catalogue.sold(orders, missing), catalogue, org_id=org_id)
             orders = tuple([_named(order, catalogue.prices) for order in orders])
             made, missing = self._plan(known, orders, consolidate(orders, self._policies), situation), set()
+        if catalogue.findings and not made.refused:
+            made = replace(made, findings=in_order([*made.findings, *catalogue.findings]))
         return Proposal(known, orders, made, catalogue, everything, frozenset(missing))
 
     def _plan(self, known: Known, orders: tuple[Order, ...], consolidated: Consolidation, situation: Situation) -> Plan:
@@ -263,17 +302,18 @@ class Proposals:
             consolidated = replace(consolidated, findings=in_order([*consolidated.findings, *known.found]))
         if settled and known.schedule and not known.schedule.live:
             settled = _since_the_end(settled, known.schedule, situation.now)
-        made = plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders)))
+        made = plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders, known.prices.values())))
         made = replace(made, findings=naming_orders(made.findings, orders))
         found = [*self._account_findings(known, made)]
-        return replace(made, findings=in_order([*made.findings, *found]), **_NOTHING) if found else made
+        told = replace(made, findings=in_order([*made.findings, *found])) if found else made
+        return replace(told, **_NOTHING) if has_errors(found) else told
 
     def _extended(self, known: Known, orders: tuple[Order, ...], situation: Situation) -> Plan | None:
         """What was applied last, gone on with: its next phases, if nothing but the orders stands against them."""
         if not (known.ours and known.schedule and known.schedule.live and known.settled) or known.found:
             return None
         made = self._plan_settled(known, _renamed(known.settled, orders), orders, situation)
-        usable = made.action in ("update", "nothing") and not made.refused and not _prices(made.phases) & _entries(orders)
+        usable = made.action in ("update", "nothing") and not made.refused and not any(map(is_unmade, _prices(made.phases)))
         return made if usable else None
 
     @staticmethod
@@ -281,7 +321,7 @@ class Proposals:
         """Plan by what was applied last, not by what the orders say now."""
         currency = known.schedule.currency if known.schedule else None
         consolidated = Consolidation(settled, end_behavior(settled), (), currency)
-        return plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders)))
+        return plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders, known.prices.values())))
 
     def _account_findings(self, known: Known, made: Plan) -> Iterable[Finding]:
         """Who is billed must be known, and stay the same."""
@@ -291,7 +331,13 @@ class Proposals:
             return
         if made.action == "create" and made.attach is None:
             yield from account_findings(state.account, order)
-        elif intent and known.schedule and intent.account_id and (state.account and state.account.id) != intent.account_id:
+        elif not (intent and known.schedule and intent.account_id) or (state.account and state.account.id) == intent.account_id:
+            return
+        elif known.merged and state.account:
+            now = f"merged into {state.account.id}; the schedule {known.schedule.id} goes on with {known.schedule.customer}"
+            message = f"The account {intent.account_id}, which is billed, was {now}."
+            yield finding("account_merged", message, orders=[order.id])
+        else:
             where = f"the account {intent.account_id}, which is not the one of order {order.number}"
             message = f"The schedule {known.schedule.id} bills {where}."
             yield finding("account_changed", message, lines=[line.id for line in order.lines], orders=[order.id])
@@ -331,13 +377,24 @@ def _prices(phases: Iterable[Phase]) -> set[str]:
     return {item.price for phase in phases for item in phase.items}
 
 
-def _unnamed(orders: Iterable[Order], prices: Container[str]) -> set[str]:
-    """The price book entries behind these prices whose Stripe price Salesforce does not know."""
+def _needed(made: Plan) -> set[str]:
+    """The prices of a request, and of what follows in a longer series: so late that would be made of something else."""
+    if not made.sent:
+        return set()
+    now = made.situation.now
+    return _prices(phase for phase in made.wanted if phase.end is None or phase.end > now) | {
+        item.price for item in made.caught_up
+    }
+
+
+def _unnamed(orders: Iterable[Order], prices: Container[str], *, again: bool) -> set[str]:
+    """The price book entries behind these prices whose Stripe price is not known. `again`: also of what is billed."""
     return {
         line.entry.id
         for order in orders
         for line in order.lines
-        if line.entry and not line.entry.price_id and not line.price_id and line.price in prices
+        if line.entry and not line.entry.price_id and not line.price_id and (again or not line.billed_at)
+        if line.price in prices
     }
 
 
@@ -346,25 +403,14 @@ def _entries(orders: Iterable[Order]) -> set[str]:
     return {line.entry.id for order in orders for line in order.lines if line.entry}
 
 
-def _as_billed(known: Known) -> tuple[Order, ...]:
-    """The orders, where each line that is billed already keeps its price, whatever its price book entry has become.
-
-    A line that was sold later at the same price has the same one, so that both are compared and billed together.
-    """
-    billed = dict(known.intent.prices) if known.intent else {}
-    if known.schedule is not None and (known.intent is None or not known.intent.phases):
-        billed = dict(known.schedule.line_prices)
-    lines = [line for order in known.state.orders for line in order.lines if not line.price_id]
-    sold = {(line.entry.id, line.unit_price): billed[line.id] for line in lines if line.entry and line.id in billed}
-    prices = {
-        line.id: billed.get(line.id) or (sold.get((line.entry.id, line.unit_price)) if line.entry else None) for line in lines
-    }
-    return tuple(
-        [
-            replace(order, lines=tuple([replace(line, billed_at=prices.get(line.id)) for line in order.lines]))
-            for order in known.state.orders
-        ]
-    )
+def _billed_at(line: OrderLine, sold: Decimal | None, before: BilledAt | None) -> BilledAt:
+    """What is noted of a line. What was not known of it is not made up now."""
+    if before is not None and line.billed_at == before:
+        return before
+    if line.billed_at is not None:
+        return replace(line.billed_at, sold=sold)
+    assert line.price is not None  # noqa: S101 (of a line that has one)
+    return BilledAt(line.price, sold, line.entry.unit_price if line.entry else None, line.interval)
 
 
 def _renamed(settled: Sequence[Phase], orders: Iterable[Order]) -> tuple[Phase, ...]:

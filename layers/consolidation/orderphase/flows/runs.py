@@ -8,9 +8,10 @@ from datetime import datetime
 
 from orderphase.domain.findings import Finding
 from orderphase.errors import OrderphaseError
-from orderphase.salesforce.contracts import Contracts
+from orderphase.salesforce.client import SalesforceClient
 from orderphase.store.sync_log import Entry, Outcome, SyncLog
-from orderphase.stripe.account import Schedule, StripeAccount
+from orderphase.stripe.account import Schedule
+from orderphase.stripe.accounts import StripeAccounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,29 @@ class Report:
 
 
 class Runs:
-    """Runs flows, and keeps the sync log: one entry per run, whatever it comes to. `now` gives the time in UTC."""
+    """Runs flows, and keeps the sync log: one entry per run, whatever it comes to.
 
-    def __init__(self, log: SyncLog, contracts: Contracts, stripe: StripeAccount, now: Callable[[], datetime]) -> None:
+    now, run_id: give the time in UTC, give an id of a run.
+    """
+
+    def __init__(
+        self,
+        log: SyncLog,
+        salesforce: SalesforceClient,
+        stripe: StripeAccounts,
+        now: Callable[[], datetime],
+        run_id: Callable[[], str],
+    ) -> None:
         self._log = log
-        self._contracts = contracts
+        self._salesforce = salesforce
         self._stripe = stripe
         self._now = now
+        self.new_id = run_id
 
     def run(self, flow: str, run_id: str, record_id: str, event_id: str, work: Callable[[], Report]) -> Report:
         """Do `work` and log its report. An error is logged as an interruption and raised again; of a bug, only its type."""
         started = self._now()
-        salesforce, stripe = self._contracts.calls, self._stripe.calls
+        salesforce, stripe = self._salesforce.calls, self._stripe.calls
         interruption: Exception | None = None
         try:
             report = work()
@@ -65,7 +77,7 @@ class Runs:
                 error_code=report.error.code if report.error else None,
                 schedule_id=report.schedule.id if report.schedule else None,
                 subscription_id=report.schedule.subscription_id if report.schedule else None,
-                salesforce_calls=self._contracts.calls - salesforce,
+                salesforce_calls=self._salesforce.calls - salesforce,
                 stripe_calls=self._stripe.calls - stripe,
             )
         )

@@ -84,6 +84,7 @@ class SalesforceClient:
         self._session = _TimedSession()
         self._salesforce: Salesforce | None = None
         self._org_id: str | None = None
+        self._user_id: str | None = None
         self.calls = 0
 
     @property
@@ -92,6 +93,13 @@ class SalesforceClient:
         self._connected()
         assert self._org_id is not None  # noqa: S101 (set by the login)
         return self._org_id
+
+    @property
+    def user_id(self) -> str:
+        """The 18-character id of the user that this client acts as, as its login names it."""
+        self._connected()
+        assert self._user_id is not None  # noqa: S101 (set by the login)
+        return self._user_id
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Make one request below `/services/data/vXX.0/`; `path` may also be a host-relative URL that Salesforce has given out.
@@ -142,7 +150,7 @@ class SalesforceClient:
                 reason = f"{token['error']} ({token.get('error_description', 'no description')})"
                 raise ConfigurationError(f"Salesforce's login refuses the credentials: {reason}", code=token["error"])
             instance_url = endpoint(str(token["instance_url"]))
-            self._org_id = urlsplit(str(token["id"])).path.split("/")[2]
+            _, _, self._org_id, self._user_id = urlsplit(str(token["id"])).path.split("/")
             session_id = str(token["access_token"])
         except (KeyError, IndexError, TypeError, ValueError) as problem:
             reason = f"{type(problem).__name__}: {problem}"

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from itertools import batched
 from typing import Any
 from urllib.parse import quote
 
-from orderphase.domain.account import Account, Address
+from orderphase.domain.account import Account
 from orderphase.domain.lines import Order
 from orderphase.domain.policies import Policies
 from orderphase.domain.sequence import Draft
-from orderphase.errors import ConfigurationError, DataError, OrderphaseError
+from orderphase.errors import ConfigurationError, DataError
 from orderphase.mapping import FieldMapping
-from orderphase.salesforce.client import API_VERSION, SalesforceClient, classified
+from orderphase.salesforce.accounts import account_columns, read_account
+from orderphase.salesforce.client import API_VERSION, classified
+from orderphase.salesforce.fields import check_spelling, metadata_at, text_at, unique
+from orderphase.salesforce.shape import Org
 from orderphase.salesforce.snapshot import read_orders
+from orderphase.salesforce.writing import Creation, Update, call, not_about_data, write_back
 
 PENDING, SYNCED, FAILED, SKIPPED, CANCELLED = "Pending", "Synced", "Failed", "Skipped", "Cancelled"
 """Values of the Order's sync status."""
 
 _ACTIVATED = "Activated"
-_COLLECTION_SIZE = 200
-"""Salesforce: a collection request takes 200 records."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What an Order says about its own synchronisation."""
+    """What an Order says about its own synchronisation. `metadata`: what a schedule carries of it beside our own keys."""
 
     id: str
     number: str
@@ -36,6 +37,7 @@ class OrderState:
     schedule_id: str | None
     subscription_id: str | None
     sync_status: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,6 @@ class ContractState:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
-    """New values for fields of one record."""
-
-    object: str
-    id: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class _Answers:
     """The records of one read; no order where it is gone."""
 
@@ -81,23 +74,22 @@ class _Answers:
 
 
 class Contracts:
-    """The contracts of one org. An org without multiple currencies is recognised by its first answer."""
+    """The contracts of one org."""
 
-    def __init__(self, client: SalesforceClient, mapping: FieldMapping, policies: Policies) -> None:
-        self._client = client
+    def __init__(self, org: Org, mapping: FieldMapping, policies: Policies) -> None:
+        self._org = org
+        self.client = org.client
         self._mapping = mapping
         self._policies = policies
-        self._currencies = True
 
     @property
     def org_id(self) -> str:
         """The org's 18-character id."""
-        return self._client.org_id
+        return self.client.org_id
 
-    @property
-    def calls(self) -> int:
-        """How many requests were made so far."""
-        return self._client.calls
+    def write_back(self, updates: Iterable[Update], creations: Sequence[Creation] = ()) -> None:
+        """Write to Salesforce: one request, more only beyond 200 records. Raises the first refusal, classified."""
+        write_back(self.client, updates, creations)
 
     def read(self, order_id: str, *, supposing: datetime | None = None) -> ContractState:
         """Read everything about the contract of one order: one request, more only beyond 2,000 lines.
@@ -114,36 +106,10 @@ class Contracts:
     def _read(self, kind: str, record_id: str, condition: str, *, supposing: datetime | None = None) -> ContractState:
         if not (record_id.isascii() and record_id.isalnum()):
             raise DataError(f"{record_id!r} is not the id of an {kind}.")
-        chosen = condition.format(record_id)
-        try:
-            answers = self._ask(chosen)
-        except ConfigurationError as problem:
-            # An org with one currency knows no CurrencyIsoCode. If that was not it, the second answer says so.
-            if problem.code != "INVALID_FIELD" or not self._currencies:
-                raise
-            self._currencies = False
-            try:
-                answers = self._ask(chosen)
-            except ConfigurationError:
-                self._currencies = True
-                raise
+        answers = self._ask(condition.format(record_id))
         if not answers.order:
             raise DataError(f"{kind} {record_id} is not in Salesforce any more.", code="NOT_FOUND")
         return self._state(answers, supposing)
-
-    def write_back(self, updates: Iterable[Update]) -> None:
-        """Write all updates, 200 records a request, each request all or nothing. Raises the first refusal, classified.
-
-        Salesforce: records of one type stand together, because it takes ten changes of type at most.
-        """
-        for batch in batched(sorted(updates, key=lambda update: update.object), _COLLECTION_SIZE, strict=False):
-            records = [{"attributes": {"type": update.object}, "Id": update.id, **update.fields} for update in batch]
-            results = self._call("PATCH", "composite/sobjects", {"allOrNone": True, "records": records})
-            for update, result in zip(batch, results, strict=True):
-                for error in result["errors"]:
-                    if error["statusCode"] != "ALL_OR_NONE_OPERATION_ROLLED_BACK":
-                        message = f"Salesforce refuses to write to {update.object} {update.id}: {error['message']}"
-                        raise classified(error["statusCode"], message)
 
     def _ask(self, chosen: str) -> _Answers:
         """One composite request. Where there is no Contract, Salesforce refuses the queries that name it; the others serve."""
@@ -156,7 +122,8 @@ class Contracts:
             "contract_lines": self._lines(contract_lines),
             "contract_prices": self._prices(contract_lines),
         }
-        answer = self._call(
+        answer = call(
+            self.client,
             "POST",
             "composite",
             {
@@ -178,24 +145,23 @@ class Contracts:
         if not order:
             return _Answers()
         scope = "contract" if order[0]["ContractId"] else "own"
-        return _Answers(order[0], self._records(parts[f"{scope}_lines"]), self._records(parts[f"{scope}_prices"]))
+        lines, prices = (self._records(parts[f"{scope}_{kind}"]) for kind in ("lines", "prices"))
+        asked = (order, self._order_fields()), (lines, self._line_columns()), (prices, self._price_columns())
+        for records, columns in asked:
+            for record in records[:1]:
+                check_spelling(record, columns)
+        return _Answers(order[0], lines, prices)
 
     def _records(self, part: Mapping[str, Any]) -> list[dict[str, Any]]:
         body = part["body"]
         if part["httpStatusCode"] >= 300:  # noqa: PLR2004 (an HTTP status)
             message = f"Salesforce refuses to read: {body[0].get('message')}"
-            raise _not_about_data(classified(body[0].get("errorCode"), message, part["httpStatusCode"]))
+            raise not_about_data(classified(body[0].get("errorCode"), message, part["httpStatusCode"]))
         records = list(body["records"])
         while not body["done"]:
-            body = self._call("GET", body["nextRecordsUrl"])
+            body = call(self.client, "GET", body["nextRecordsUrl"])
             records += body["records"]
         return records
-
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        try:
-            return self._client.call(method, path, body)
-        except DataError as problem:
-            raise _not_about_data(problem) from None
 
     def _order_columns(self) -> list[str]:
         order = self._mapping.order
@@ -214,27 +180,29 @@ class Contracts:
             order.schedule_id,
             order.subscription_id,
             order.sync_status,
+            *([order.stripe_account] if order.stripe_account else []),
+            *self._mapping.metadata.schedule.values(),
+            *self._mapping.metadata.phase.values(),
         ]
-        return columns + (["CurrencyIsoCode"] if self._currencies else [])
+        return columns + (["CurrencyIsoCode"] if self._org.shape.currencies else [])
 
     def _order_fields(self) -> list[str]:
-        contract, account = self._mapping.contract, self._mapping.account
-        address = ("Street", "City", "State", "PostalCode", "Country")
+        contract, email = self._mapping.contract, self._mapping.order.email
+        of_contract = [contract.schedule_id, contract.subscription_id, contract.stripe_account]
         parents = [
             "ContractId",
-            f"Contract.{contract.schedule_id}",
-            f"Contract.{contract.subscription_id}",
-            *(f"Account.{name}" for name in ("Id", "Name", "Phone", "Description", account.customer_id)),
-            *(f"Account.{kind}{part}" for kind in ("Billing", "Shipping") for part in address),
+            *(f"Contract.{name}" for name in of_contract if name),
+            *(f"Account.{name}" for name in account_columns(self._mapping, self._org.shape)),
+            *([email] if email else []),
         ]
-        return _unique([*self._order_columns(), *parents])
+        return unique([*self._order_columns(), *parents])
 
-    def _lines(self, condition: str) -> str:
+    def _line_columns(self) -> list[str]:
         line = self._mapping.order_item
-        columns = [
+        return [
             "Id",
             line.quantity,
-            "UnitPrice",
+            line.unit_price,
             line.start_date,
             line.end_date,
             line.price_id,
@@ -242,25 +210,34 @@ class Contracts:
             line.amount_off,
             "OriginalOrderItemId",
             "Product2Id",
+            *self._mapping.metadata.item.values(),
             *(f"Order.{column}" for column in self._order_columns()),
         ]
-        return f"SELECT {', '.join(_unique(columns))} FROM OrderItem WHERE {condition} ORDER BY Id"  # noqa: S608 (SOQL)
 
-    def _prices(self, condition: str) -> str:
+    def _price_columns(self) -> list[str]:
         entry, product = self._mapping.price_book_entry, self._mapping.product
-        columns = [
+        return [
             "Id",
             "Product2Id",
-            "UnitPrice",
+            entry.unit_price,
             entry.price_id,
             entry.interval,
             entry.interval_count,
-            *(f"Product2.{column}" for column in ("Id", "Name", "Description", product.product_id)),
-            *(["CurrencyIsoCode"] if self._currencies else []),
+            *self._mapping.metadata.price.values(),
+            *(f"Product2.{column}" for column in ("Id", product.name, product.description, product.product_id)),
+            *(f"Product2.{column}" for column in self._mapping.metadata.product.values()),
+            *(["CurrencyIsoCode"] if self._org.shape.currencies else []),
         ]
+
+    def _lines(self, condition: str) -> str:
+        columns = ", ".join(unique(self._line_columns()))
+        return f"SELECT {columns} FROM OrderItem WHERE {condition} ORDER BY Id"  # noqa: S608 (SOQL)
+
+    def _prices(self, condition: str) -> str:
+        columns = ", ".join(unique(self._price_columns()))
         products = f"SELECT Product2Id FROM OrderItem WHERE {condition}"  # noqa: S608 (SOQL)
         where = f"Pricebook2.IsStandard = true AND IsActive = true AND Product2Id IN ({products})"
-        return f"SELECT {', '.join(_unique(columns))} FROM PricebookEntry WHERE {where} ORDER BY Id"  # noqa: S608 (SOQL)
+        return f"SELECT {columns} FROM PricebookEntry WHERE {where} ORDER BY Id"  # noqa: S608 (SOQL)
 
     def _state(self, answers: _Answers, supposing: datetime | None) -> ContractState:
         record = answers.order
@@ -279,14 +256,16 @@ class Contracts:
         activated = {id_: order for id_, order in orders.items() if order["StatusCode"] == _ACTIVATED}
         if supposing is not None and record["Id"] in orders.keys() - activated.keys():
             activated[record["Id"]] = {**orders[record["Id"]], "ActivatedDate": supposing.isoformat()}
+        read = read_orders([*activated.values()], self._policies, self._mapping)
+        told = text_at(contract, self._mapping.contract.stripe_account) if contract else None
         return ContractState(
             id=record["ContractId"] or record["Id"],
             has_contract=contract is not None,
             order=self._order_state(record),
-            account=self._account(record["Account"]),
+            account=self._account(record),
             schedule_id=holder[names.schedule_id] or None,
             subscription_id=holder[names.subscription_id] or None,
-            orders=read_orders([*activated.values()], self._policies, self._mapping),
+            orders=tuple([replace(order, stripe_account=order.stripe_account or told) for order in read]),
             states={id_: self._order_state(order) for id_, order in activated.items()},
             drafts=tuple(self._drafts(order for id_, order in orders.items() if id_ not in activated)),
         )
@@ -310,37 +289,10 @@ class Contracts:
             schedule_id=record[names.schedule_id] or None,
             subscription_id=record[names.subscription_id] or None,
             sync_status=record[names.sync_status],
+            metadata=metadata_at(record, self._mapping.metadata.schedule),
         )
 
-    def _account(self, record: Mapping[str, Any] | None) -> Account | None:
-        if record is None:
+    def _account(self, record: Mapping[str, Any]) -> Account | None:
+        if record["Account"] is None:
             return None
-        return Account(
-            id=record["Id"],
-            name=record["Name"],
-            phone=record["Phone"],
-            description=record["Description"],
-            billing=_address(record, "Billing"),
-            shipping=_address(record, "Shipping"),
-            customer_id=record[self._mapping.account.customer_id] or None,
-        )
-
-
-def _not_about_data(problem: OrderphaseError) -> OrderphaseError:
-    """A refusal of a whole call or of a query is not about a record: the API, a permission or the mapping is at fault."""
-    return ConfigurationError(problem.message, code=problem.code) if isinstance(problem, DataError) else problem
-
-
-def _address(record: Mapping[str, Any], kind: str) -> Address:
-    return Address(
-        street=record[f"{kind}Street"],
-        city=record[f"{kind}City"],
-        state=record[f"{kind}State"],
-        postal_code=record[f"{kind}PostalCode"],
-        country=record[f"{kind}Country"],
-    )
-
-
-def _unique(columns: Iterable[str]) -> list[str]:
-    """Each column once: Salesforce refuses a field that is selected twice, and a mapping may name one for two purposes."""
-    return list(dict.fromkeys(columns))
+        return read_account(record["Account"], self._mapping, email=text_at(record, self._mapping.order.email))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
@@ -33,7 +33,8 @@ from orderphase.domain.catalogue import PriceBookEntry, Product, Unit
 from orderphase.domain.lines import Order, OrderLine
 from orderphase.domain.policies import Policies
 from orderphase.errors import DataError
-from orderphase.mapping import FieldMapping
+from orderphase.mapping import Defaults, FieldMapping
+from orderphase.salesforce.fields import metadata_at
 from orderphase.validation import Currency, Text, TimeZone, describe
 
 _WHOLE_DIGITS, _DIGITS = 15, 28
@@ -101,6 +102,10 @@ def _read[Head: _Head](text: str | bytes, model: type[Head], mapping: FieldMappi
         head = None
         faults.append(describe(problem))
     policies = head.policies.policies() if head else Policies()
+    if not mapping.divides_terms:
+        policies = replace(policies, unit_prices="per_interval")
+    stated = mapping.defaults
+    policies = replace(policies, collection_method=stated.collection_method, days_until_due=stated.days_until_due)
     records = source.get("orders")
     reader = _Reader(policies, mapping, faults)
     orders = reader.orders(records if isinstance(records, list) else [])
@@ -124,6 +129,7 @@ class _Reader:
     def __init__(self, policies: Policies, mapping: FieldMapping, faults: list[str]) -> None:
         self._zone = ZoneInfo(policies.time_zone)
         self._inclusive = policies.end_dates == "inclusive"
+        self._mapping = mapping
         self._names = _Names.of(mapping)
         self._faults = faults
         self._seen: set[str] = set()
@@ -155,6 +161,8 @@ class _Reader:
             percent_off=record.percent_off,
             amount_off=record.amount_off,
             lines=tuple([line for line in lines if line]),
+            stripe_account=record.stripe_account,
+            metadata=metadata_at(source, self._mapping.metadata.phase),
         )
 
     def _line(self, source: Any, order: _OrderRecord | None, path: str) -> OrderLine | None:
@@ -179,6 +187,7 @@ class _Reader:
             amount_off=record.amount_off,
             reduces=record.original,
             name=entry.product.name if entry else None,
+            metadata=metadata_at(source, self._mapping.metadata.item),
         )
 
     def _entry(self, source: Any, path: str) -> PriceBookEntry | None:
@@ -188,14 +197,17 @@ class _Reader:
         product = self._validated(_ProductRecord, record.product, self._names.product, f"{path}.Product2")
         if product is None:
             return None
+        extra, defaults = self._mapping.metadata, self._mapping.defaults
+        of_product = metadata_at(source.get("Product2") or {}, extra.product)
         return PriceBookEntry(
             id=record.id,
-            product=Product(product.id, product.name, product.description, product.product_id),
+            product=Product(product.id, product.name, product.description, product.product_id, of_product),
             price_id=record.price_id,
             unit_price=record.unit_price,
             currency=record.currency,
-            interval_unit=record.interval,
-            interval_count=record.interval_count,
+            interval_unit=record.interval or defaults.interval,
+            interval_count=record.interval_count if record.interval or not defaults.interval else _count(defaults),
+            metadata=metadata_at(source, extra.price),
         )
 
     def _validated[Model: BaseModel](
@@ -214,6 +226,10 @@ class _Reader:
         if record_id in self._seen:
             self._faults.append(f"{path}.Id: occurs twice")
         self._seen.add(record_id)
+
+
+def _count(defaults: Defaults) -> Decimal | None:
+    return None if defaults.interval_count == 1 else Decimal(defaults.interval_count)
 
 
 def _parse_number(text: str) -> Decimal:
@@ -303,6 +319,8 @@ class _PolicyChoices(BaseModel):
     backdating: Literal["from_now", "reject", "catch_up"] | None = None
     on_schedule_ended: Literal["error", "recreate"] | None = None
     on_drift: Literal["error", "repair"] | None = None
+    custom_pricing: Literal["create", "error", "standard"] | None = None
+    unit_prices: Literal["per_interval", "per_term"] | None = None
 
     def policies(self) -> Policies:
         return Policies(**self.model_dump(exclude_none=True))
@@ -375,6 +393,7 @@ class _OrderRecord(_Record):
     days_until_due: Number | None
     percent_off: Number | None
     amount_off: Number | None
+    stripe_account: OptionalText = None
     lines: list[Any] | None
 
 
@@ -433,6 +452,7 @@ class _Names:
                 "days_until_due": order.days_until_due,
                 "percent_off": order.percent_off,
                 "amount_off": order.amount_off,
+                **({"stripe_account": order.stripe_account} if order.stripe_account else {}),
                 "lines": "OrderItems",
             },
             line={
@@ -441,7 +461,7 @@ class _Names:
                 "start": line.start_date,
                 "end": line.end_date,
                 "price_id": line.price_id,
-                "unit_price": "UnitPrice",
+                "unit_price": line.unit_price,
                 "percent_off": line.percent_off,
                 "amount_off": line.amount_off,
                 "original": "OriginalOrderItemId",
@@ -451,10 +471,15 @@ class _Names:
                 "id": "Id",
                 "product": "Product2",
                 "price_id": entry.price_id,
-                "unit_price": "UnitPrice",
+                "unit_price": entry.unit_price,
                 "currency": "CurrencyIsoCode",
                 "interval": entry.interval,
                 "interval_count": entry.interval_count,
             },
-            product={"id": "Id", "name": "Name", "description": "Description", "product_id": product.product_id},
+            product={
+                "id": "Id",
+                "name": product.name,
+                "description": product.description,
+                "product_id": product.product_id,
+            },
         )

@@ -8,7 +8,6 @@ expires.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orderphase.aws import classified_errors
 from orderphase.domain.cancellation import CancellationRequest
+from orderphase.domain.lines import BilledAt
 from orderphase.domain.phases import Phase
-from orderphase.store.phases import packed, unpacked, without_lines
+from orderphase.store.phases import packed, packed_prices, unpacked, unpacked_prices, without_lines
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,7 +28,7 @@ LEASE = timedelta(seconds=60)
 EXTENSION_INDEX = "by_extension"
 """The index of the contracts whose schedule needs its next phases, by when."""
 
-_TEXTS = ("state", "customer_id", "schedule_id", "subscription_id", "account_id", "org_id", "message")
+_TEXTS = ("state", "customer_id", "schedule_id", "subscription_id", "account_id", "org_id", "stripe_account", "message")
 _PHASES = ("phases", "settled")
 _TIMES = ("ends_at", "extend_at")
 _EXTENSION = {"S": "due"}
@@ -43,8 +43,9 @@ class Intent:
     generation: counts the intents of a contract; each has an idempotency key of its own, and the schedule says which it has.
     state: `intended`, nothing is known of Stripe yet; `applied`, the schedule is so; `recorded`, Salesforce knows it too.
     phases: everything that was sold, with the Stripe prices that bill it, but not of which lines; settled: what was so before,
-    while it is `intended`. prices: the price of each line that is billed at the price book's.
-    orders: ids of the orders that are billed. account_id, org_id: whom it bills, and where the records are.
+    while it is `intended`. prices: what each line is billed at that names no price itself.
+    orders: ids of the orders that are billed. account_id, org_id: whom it bills, and where the records are. stripe_account: the
+    name of the Stripe account that bills it; None = the one of records that name none.
     ends_at: for when the contract was cancelled; cancellation: how.
     message: what the orders are to be told beside their ids. extend_at: when the schedule needs its next phases.
     """
@@ -53,13 +54,14 @@ class Intent:
     orders: frozenset[str]
     phases: tuple[Phase, ...] = ()
     settled: tuple[Phase, ...] | None = None
-    prices: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, BilledAt] = field(default_factory=dict)
     state: IntentState = "intended"
     customer_id: str | None = None
     schedule_id: str | None = None
     subscription_id: str | None = None
     account_id: str | None = None
     org_id: str | None = None
+    stripe_account: str | None = None
     ends_at: datetime | None = None
     cancellation: CancellationRequest | None = None
     message: str | None = None
@@ -200,7 +202,7 @@ def _item(intent: Intent) -> dict[str, Any]:
         if (moment := getattr(intent, name)) is not None:
             item[name] = _timestamp(moment)
     if intent.prices:
-        item["prices"] = {"B": zlib.compress(json.dumps(dict(intent.prices)).encode())}
+        item["prices"] = {"B": packed_prices(intent.prices)}
     if intent.cancellation is not None:
         item["cancellation"] = {"S": json.dumps(asdict(intent.cancellation), default=str)}
     if intent.orders:
@@ -216,7 +218,7 @@ def _intent(item: Any) -> Intent | None:
     values |= {name: unpacked(item[name]["B"]) for name in _PHASES if name in item}
     values |= {name: datetime.fromtimestamp(float(item[name]["N"]), UTC) for name in _TIMES if name in item}
     if "prices" in item:
-        values["prices"] = json.loads(zlib.decompress(item["prices"]["B"]))
+        values["prices"] = unpacked_prices(item["prices"]["B"])
     if "cancellation" in item:
         asked = json.loads(item["cancellation"]["S"])
         day = asked.pop("date")

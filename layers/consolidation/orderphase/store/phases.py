@@ -1,16 +1,17 @@
-"""Phases in few bytes, as the ledger keeps what was last applied."""
+"""Phases and prices in few bytes, as the ledger keeps what was last applied."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from orderphase.domain.lines import Discount
+from orderphase.domain.catalogue import BillingInterval
+from orderphase.domain.lines import BilledAt, Discount
 from orderphase.domain.phases import Phase, PhaseItem, PhaseSettings
 
 
@@ -36,6 +37,32 @@ def packed(phases: Sequence[Phase]) -> bytes:
 def unpacked(data: bytes) -> tuple[Phase, ...]:
     """Read what `packed` has written."""
     return tuple([_phase(entry) for entry in json.loads(zlib.decompress(data))])
+
+
+def packed_prices(prices: Mapping[str, BilledAt]) -> bytes:
+    """Write what each line is billed at as compressed JSON."""
+    document = {
+        line: [
+            one.price,
+            *(None if value is None else str(value) for value in (one.sold, one.amount)),
+            one.interval and [one.interval.unit, one.interval.count],
+        ]
+        for line, one in prices.items()
+    }
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode())
+
+
+def unpacked_prices(data: bytes) -> dict[str, BilledAt]:
+    """Read what `packed_prices` has written; or, by an earlier version, the price of each line alone."""
+    return {line: _billed_at(entry) for line, entry in json.loads(zlib.decompress(data)).items()}
+
+
+def _billed_at(entry: list[Any] | str) -> BilledAt:
+    if isinstance(entry, str):
+        return BilledAt(entry)
+    price, sold, amount, interval = entry
+    sold, amount = (None if value is None else Decimal(value) for value in (sold, amount))
+    return BilledAt(price, sold, amount, BillingInterval(*interval) if interval else None)
 
 
 def _phase(entry: list[Any]) -> Phase:

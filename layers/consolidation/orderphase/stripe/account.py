@@ -1,16 +1,14 @@
-"""What Orderphase does in a Stripe account: find or create customers, products, prices and coupons; keep schedules.
+"""What Orderphase does in a Stripe account: find or create products, prices and coupons; keep schedules.
 
-Whatever is created is created once. Products, prices and coupons have a natural key of their own (id, lookup key); customers
-and schedules have none, so they carry Salesforce's ids in their metadata and are looked for by these where it is not known
-whether they exist.
+Whatever is created is created once. Products, prices and coupons have a natural key of their own (id, lookup key). Schedules
+have none, so they carry Salesforce's ids in their metadata and are looked for by these where they may exist already.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,33 +18,24 @@ from typing import Any, cast
 
 import stripe
 
-from orderphase.domain.account import Account, Address
 from orderphase.domain.catalogue import BillingInterval, PriceBookEntry, Product
-from orderphase.domain.money import minor_units, plain
+from orderphase.domain.listing import sent_name
+from orderphase.domain.money import plain, unit_amount
 from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
-from orderphase.errors import ConflictError, DataError, UnknownOutcomeError
-from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, StripeConnection
+from orderphase.errors import DataError, UnknownOutcomeError
+from orderphase.stripe.client import MISSING, REPLAYED_FAILURE, REPLAYED_REFUSAL, StripeConnection, fresh_key
 from orderphase.stripe.schedules import ENDED, EXPANDED, read_schedule
 
 _LOOKUP_KEYS = 10
 """Stripe: a list of prices takes ten lookup keys."""
 
-_PAGE = 100
-"""Stripe: a page of a list has a hundred objects at most."""
-
-_KEY_LIFETIME = 24 * 60 * 60
-"""Seconds. Stripe: an idempotency key is kept for 24 hours at least."""
-
 _EXISTS = "resource_already_exists"
 _SIDE_BY_SIDE = 8
 """So many requests are under way at once; Stripe: an endpoint takes 25 a second."""
 
-_MISSING = "resource_missing"
 _LIVE = ("not_started", "active")
 _LET_GO = ("released", "completed")
-_NAME, _DESCRIPTION, _PHONE = 256, 5000, 20
-"""Stripe: the longest name, description and phone number of a customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +46,14 @@ class Schedule:
     subscription_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What makes a write happen once: our own key, or the one that whoever asked for it has given, which precedes it."""
+
+    own: str
+    given: str | None = None
+
+
 class StripeAccount:
     """One Stripe account, for the records of one Salesforce org."""
 
@@ -64,118 +61,95 @@ class StripeAccount:
         self._connection = connection
         self._api = connection.api
 
-    @property
-    def calls(self) -> int:
-        """How many requests were made so far."""
-        return self._connection.calls
-
-    def ensure_customer(self, account: Account, *, org_id: str) -> str:
-        """Get or create the customer of an account, once however often this is tried; answers its id.
-
-        The search finds what was created some time ago, the idempotency key what was created since. The key does not depend on
-        what the account says, or two runs that have read different things would make two customers.
-        """
-        if found := self.find_customer(account.id, org_id=org_id):
-            return found
-        create, params = self._api.customers.create, cast("Any", customer_params(account, org_id=org_id))
-        key = f"customer:{org_id}:{account.id}"
-        try:
-            return self._connection.create(create, params, key).id
-        except (ConflictError, UnknownOutcomeError) as problem:
-            if problem.code not in (REUSED_KEY, REPLAYED_FAILURE):
-                raise
-        # The account has changed since an earlier attempt, or Stripe has stored a failure of it. It may have made a customer.
-        found = self._recent_customer(account.id, org_id=org_id)
-        return found or self._connection.create(create, params, key, looked=True).id
-
-    def find_customer(self, account_id: str, *, org_id: str) -> str | None:
-        """Look for the customer of an account by metadata. Stripe: the search may lag behind by a minute, in outages more."""
-        query = f"metadata['salesforce_account_id']:'{account_id}' AND metadata['salesforce_org_id']:'{org_id}'"
-        found = self._connection.call(self._api.customers.search, {"query": query, "limit": 1})
-        return next((customer.id for customer in found.data), None)
-
-    def _recent_customer(self, account_id: str, *, org_id: str) -> str | None:
-        """Look for the customer of an account among those for which a key can still stand, past the search and its lag."""
-        identity = _customer_identity(account_id, org_id)
-        newest: int | None = None
-        for customer in self._each(self._api.customers.list, {}):
-            newest = newest or customer.created
-            if customer.created < newest - _KEY_LIFETIME:
-                return None
-            if identity.items() <= _metadata(customer).items():
-                return str(customer.id)
-        return None
-
     def ensure_product(self, product: Product, *, org_id: str) -> str:
         """Get or create the Stripe product of a Product2; its id is made of Salesforce's."""
+        return self.make_product(product, org_id=org_id)[0]
+
+    def make_product(self, product: Product, *, org_id: str) -> tuple[str, bool]:
+        """The same, and whether it was made now; one that exists may say something else than the Product2."""
         params: dict[str, Any] = {
             "id": f"orderphase_{org_id}_{product.id}",
-            "name": product.name,
-            "metadata": {"salesforce_org_id": org_id, "salesforce_product_id": product.id},
+            "name": sent_name(product.name),
+            "metadata": {**product.metadata, "salesforce_org_id": org_id, "salesforce_product_id": product.id},
         }
         if product.description:
             params["description"] = product.description
+        create = self._api.products.create
         try:
-            return self._connection.call(self._api.products.create, cast("Any", params)).id
+            return self._connection.call(create, cast("Any", params), {"idempotency_key": fresh_key("product")}).id, True
         except DataError as problem:
             if problem.code != _EXISTS:
                 raise
-            return str(params["id"])
+            return str(params["id"]), False
 
     def find_prices(self, entries: Iterable[PriceBookEntry], *, org_id: str) -> dict[str, stripe.Price]:
-        """The active prices that were made of these price book entries before, by the entry's id."""
+        """The prices that were made of these price book entries last, by the entry's id; also archived ones.
+
+        Stripe: an archived price still holds its lookup key.
+        """
         by_key = {lookup_key(entry, org_id=org_id): entry.id for entry in entries}
         found: dict[str, stripe.Price] = {}
         for keys in batched(by_key, _LOOKUP_KEYS, strict=False):
-            page = self._connection.call(
-                self._api.prices.list, {"lookup_keys": list(keys), "active": True, "limit": _LOOKUP_KEYS}
-            )
+            page = self._connection.call(self._api.prices.list, {"lookup_keys": list(keys), "limit": _LOOKUP_KEYS})
             found |= {by_key[price.lookup_key]: price for price in page.data if price.lookup_key}
         return found
 
-    def create_price(self, entry: PriceBookEntry, product_id: str, *, currency: str, org_id: str) -> str:
-        """Create the price of a price book entry that `find_prices` has not found, or not with this content.
+    def price(self, price_id: str) -> stripe.Price | None:
+        """A price, or None where there is none of this id."""
+        found: stripe.Price | None = self._connection.find(self._api.prices.retrieve, price_id)
+        return found
 
-        It takes over the entry's lookup key from a price of another amount.
+    def create_price(
+        self, entry: PriceBookEntry, product_id: str, *, currency: str, org_id: str, after: str | None = None
+    ) -> str:
+        """Create the price of a price book entry. It takes over the entry's lookup key from the price `after`, if there is one.
+
+        The same again makes no second one: the key says what the price is and which one it follows.
         """
         params = price_params(entry, product_id, currency=currency, org_id=org_id)
-        content = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        content = hashlib.sha256(json.dumps([params, after], sort_keys=True, default=str).encode()).hexdigest()[:16]
         key = f"price:{org_id}:{entry.id}:{content}"
         return self._connection.create(self._api.prices.create, cast("Any", params), key, looked=True).id
 
     def ensure_coupons(self, coupons: Iterable[Coupon], metadata: Mapping[str, str]) -> None:
         """Create coupons, side by side, unless an earlier attempt already has."""
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            for _ in pool.map(lambda coupon: self._ensure_coupon(coupon, metadata), coupons):
-                pass
+        side_by_side(lambda coupon: self._ensure_coupon(coupon, metadata), coupons)
 
     def _ensure_coupon(self, coupon: Coupon, metadata: Mapping[str, str]) -> None:
         try:
-            self._connection.call(self._api.coupons.create, cast("Any", coupon.params(metadata)))
+            params = cast("Any", coupon.params(metadata))
+            self._connection.call(self._api.coupons.create, params, {"idempotency_key": fresh_key("coupon")})
         except DataError as problem:
             if problem.code != _EXISTS:
                 raise
 
-    def create_schedule(self, params: Mapping[str, Any], *, key: str, looked: bool = False) -> Schedule:
+    def create_schedule(self, params: Mapping[str, Any], *, key: Key, looked: bool = False) -> Schedule:
         """Create a subscription schedule. The same `key` never makes a second one within Stripe's 24 hours.
 
         looked: there is none from an earlier attempt, so a key that was used up with an unknown outcome may be passed over.
         """
-        create = self._api.subscription_schedules.create
-        return _schedule(self._connection.create(create, cast("Any", dict(params)), key, looked=looked))
+        return self._write(self._api.subscription_schedules.create, params, key, looked=looked)
 
-    def update_schedule(self, schedule_id: str, params: Mapping[str, Any], *, key: str) -> Schedule:
+    def update_schedule(self, schedule_id: str, params: Mapping[str, Any], *, key: Key) -> Schedule:
         """Change a subscription schedule, once under the same `key`.
 
         The caller has read the schedule before and found it unchanged, so a key that was used up may be passed over.
         """
-        update = partial(self._api.subscription_schedules.update, schedule_id)
-        return _schedule(self._connection.create(update, cast("Any", dict(params)), key, looked=True))
+        return self._write(partial(self._api.subscription_schedules.update, schedule_id), params, key, looked=True)
 
-    def cancel_schedule(self, schedule_id: str, params: Mapping[str, Any], *, key: str) -> Schedule:
+    def cancel_schedule(self, schedule_id: str, params: Mapping[str, Any], *, key: Key) -> Schedule:
         """Cancel a subscription schedule with its subscription. Raises DataError also where it is over already."""
-        cancel = partial(self._api.subscription_schedules.cancel, schedule_id)
-        return _schedule(self._connection.create(cancel, cast("Any", dict(params)), key, looked=True))
+        return self._write(partial(self._api.subscription_schedules.cancel, schedule_id), params, key, looked=True)
+
+    def _write(self, request: Callable[..., Any], params: Mapping[str, Any], key: Key, *, looked: bool) -> Schedule:
+        if key.given is not None:
+            try:
+                return _schedule(self._connection.create_exactly(request, dict(params), key.given))
+            except (DataError, UnknownOutcomeError) as problem:
+                # What Stripe has stored under the key is no answer to this attempt; what may exist, the caller has looked for.
+                if problem.code != REPLAYED_REFUSAL and not (looked and problem.code == REPLAYED_FAILURE):
+                    raise
+        return _schedule(self._connection.create(request, dict(params), key.own, looked=looked))
 
     def read_schedule(self, schedule_id: str) -> HeldSchedule | None:
         """A schedule as it is now, or None where there is none of this id: one request.
@@ -183,7 +157,8 @@ class StripeAccount:
         One more, where it has let its subscription go, to see whether that goes on. Where another schedule has taken it over,
         that one is answered.
         """
-        found = self._retrieve(schedule_id, expand=list(EXPANDED))
+        retrieve = self._api.subscription_schedules.retrieve
+        found = self._connection.find(retrieve, schedule_id, {"expand": list(EXPANDED)})
         if found is None:
             return None
         shown = found.to_dict()
@@ -200,11 +175,11 @@ class StripeAccount:
     def find_schedule(self, identity: Mapping[str, str], *, customer: str) -> Schedule | None:
         """Look for a schedule of a customer that carries this metadata and bills. Stripe: lists are consistent at once."""
         try:
-            for schedule in self._each(self._api.subscription_schedules.list, {"customer": customer}):
+            for schedule in self._connection.each(self._api.subscription_schedules.list, {"customer": customer}):
                 if identity.items() <= _metadata(schedule).items() and self._bills(schedule):
                     return _schedule(schedule)
         except DataError as problem:
-            if problem.code != _MISSING:  # a customer that is gone has no schedules
+            if problem.code != MISSING:  # a customer that is gone has no schedules
                 raise
         return None
 
@@ -222,7 +197,7 @@ class StripeAccount:
 
         beside: a subscription that does not count, because another schedule has taken it over.
         """
-        schedule = self._retrieve(schedule_id)
+        schedule = self._connection.find(self._api.subscription_schedules.retrieve, schedule_id)
         if schedule is None or (beside is not None and _schedule(schedule).subscription_id == beside):
             return False
         named = set(line_ids)
@@ -233,14 +208,6 @@ class StripeAccount:
         texts = [_metadata(item).get("salesforce_order_item_ids", "") for phase in left for item in phase.items]
         return any(named & set(text.split(",")) for text in texts) and self._bills(schedule)
 
-    def _retrieve(self, schedule_id: str, **params: Any) -> stripe.SubscriptionSchedule | None:
-        try:
-            return self._connection.call(self._api.subscription_schedules.retrieve, schedule_id, cast("Any", params))
-        except DataError as problem:
-            if problem.code != _MISSING:
-                raise
-            return None
-
     def _bills(self, schedule: stripe.SubscriptionSchedule) -> bool:
         """Whether a schedule or what it has left behind bills. Stripe: a released one lets its subscription go on by itself."""
         if schedule.status in _LIVE:
@@ -250,60 +217,45 @@ class StripeAccount:
             return False
         return self._connection.call(self._api.subscriptions.retrieve, subscription).status not in ENDED
 
-    def _each(self, listed: Callable[[Any], Any], params: Mapping[str, Any]) -> Iterator[Any]:
-        """Each object of a list, newest first, over all its pages."""
-        cursor: dict[str, str] = {}
-        while True:
-            page = self._connection.call(listed, {**params, "limit": _PAGE, **cursor})
-            yield from page.data
-            if not page.has_more:
-                return
-            cursor = {"starting_after": page.data[-1].id}
+
+def side_by_side[Item, Result](work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Do the same for several items at once; answers what came of each, in order. Raises what the first to fail raises."""
+    items = list(items)
+    if len(items) <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        return list(pool.map(work, items))
 
 
 def lookup_key(entry: PriceBookEntry, *, org_id: str) -> str:
-    """What the price of a price book entry is found by."""
-    return f"salesforce_{org_id}_{entry.id}"
-
-
-def customer_params(account: Account, *, org_id: str) -> dict[str, Any]:
-    """The request that creates the customer of an account. What Stripe would refuse is left out."""
-    phone = account.phone if len(account.phone or "") <= _PHONE else None
-    contact = _stated({"name": (account.name or "")[:_NAME], "phone": phone})
-    params: dict[str, Any] = {
-        **contact,
-        "description": (account.description or "")[:_DESCRIPTION],
-        "address": _address(account.billing),
-        "metadata": _customer_identity(account.id, org_id),
-    }
-    # Stripe: shipping has a name and an address.
-    if "name" in contact and (address := _address(account.shipping)):
-        params["shipping"] = contact | {"address": address}
-    return _stated(params)
+    """What the price of a price book entry is found by. That of a custom one says what it is, and so never moves."""
+    return f"{'orderphase' if entry.custom else 'salesforce'}_{org_id}_{entry.id}"
 
 
 def price_params(entry: PriceBookEntry, product_id: str, *, currency: str, org_id: str) -> dict[str, Any]:
     """The request that creates the price of a price book entry."""
     interval, unit_price = _priced(entry)
+    made_of = {"salesforce_product_id": entry.product.id} if entry.custom else {"salesforce_pricebook_entry_id": entry.id}
     return {
         "product": product_id,
         "currency": currency.lower(),
-        "unit_amount_decimal": _WireDecimal(plain(minor_units(unit_price, currency))),
+        "unit_amount_decimal": _WireDecimal(plain(unit_amount(unit_price, currency))),
         "recurring": {"interval": interval.unit, "interval_count": interval.count},
         "lookup_key": lookup_key(entry, org_id=org_id),
         "transfer_lookup_key": True,
-        "metadata": {"salesforce_org_id": org_id, "salesforce_pricebook_entry_id": entry.id},
+        "metadata": {**entry.metadata, "salesforce_org_id": org_id, **made_of},
     }
 
 
 def is_price_of(price: stripe.Price, entry: PriceBookEntry, *, currency: str) -> bool:
-    """Whether a price still bills what the entry says, for the product that Salesforce names, if it names one."""
+    """Whether a price can bill what the entry says, for the product that Salesforce names, if it names one."""
     interval, unit_price = _priced(entry)
     return (
-        entry.product.product_id in (None, product_of(price))
+        price.active
+        and entry.product.product_id in (None, product_of(price))
         and price.currency == currency.lower()
         and price.unit_amount_decimal is not None
-        and Decimal(price.unit_amount_decimal) == minor_units(unit_price, currency)
+        and Decimal(price.unit_amount_decimal) == unit_amount(unit_price, currency)
         and price.recurring is not None
         and (price.recurring.interval, price.recurring.interval_count) == (interval.unit, interval.count)
     )
@@ -325,32 +277,6 @@ class _WireDecimal(Decimal):
 
     def __str__(self) -> str:
         return format(self, "f")
-
-
-def _address(address: Address) -> dict[str, Any]:
-    lines = [line.strip() for line in (address.street or "").splitlines() if line.strip()]
-    country = (address.country or "").strip()
-    return _stated(
-        {
-            "line1": lines[0] if lines else None,
-            "line2": ", ".join(lines[1:]),
-            "city": address.city,
-            "state": address.state,
-            "postal_code": address.postal_code,
-            # Stripe: a two-letter code; anything else is refused.
-            "country": country.upper() if re.fullmatch("[A-Za-z]{2}", country) else None,
-        }
-    )
-
-
-def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What is neither empty nor blank, without blanks around it."""
-    trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
-    return {name: value for name, value in trimmed.items() if value}
-
-
-def _customer_identity(account_id: str, org_id: str) -> dict[str, str]:
-    return {"salesforce_org_id": org_id, "salesforce_account_id": account_id}
 
 
 def _metadata(found: Any) -> dict[str, str]:

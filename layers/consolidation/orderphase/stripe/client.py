@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Literal
+from uuid import uuid4
 
 import requests
 import stripe
@@ -29,11 +31,21 @@ TIMEOUT = (3.05, 8.0)
 REPLAYED_REFUSAL = "replayed_refusal"
 REPLAYED_FAILURE = "replayed_failure"
 REUSED_KEY = "idempotency_error"
+USED_KEY = "idempotency_key_used"
 """Error codes where an idempotency key is used up: Stripe answers a refusal or a 5xx again that it has stored under the key, or
 the key was used with other parameters. After a refusal nothing exists; after the others something may."""
 
+MISSING = "resource_missing"
+"""Error code where there is no object of an id."""
+
+_PAGE = 100
+"""Stripe: a page of a list has a hundred objects at most."""
+
 _BUSY = ("lock_timeout", "rate_limit", "idempotency_key_in_use")
 _OURS = ("parameter_unknown", "parameter_missing", "parameters_exclusive", "parameter_invalid_empty")
+OWN_KEYS = "orderphase:"
+"""What our idempotency keys begin with. Stripe names the key in the events of what it was used for, so we know our own."""
+
 _KEYS = 20
 _PATIENCE = 3
 """So many times a request is made while Stripe is busy (429), pausing in between."""
@@ -46,6 +58,7 @@ class StripeConnection:
         self, credentials: StripeCredentials, *, repetitions: int = 1, pause: Callable[[float], None] = time.sleep
     ) -> None:
         stripe.enable_telemetry = False
+        self._calls = count()
         self.calls = 0
         self._pause = pause
         self._client = stripe.StripeClient(
@@ -54,6 +67,7 @@ class StripeConnection:
             stripe_version=API_VERSION,
             max_network_retries=repetitions,
             http_client=stripe.RequestsClient(timeout=TIMEOUT),
+            stripe_account=credentials.account_id,
         )
         self.api = self._client.v1
 
@@ -63,7 +77,7 @@ class StripeConnection:
         Stripe: a 429 was not executed; the client repeats connection errors and 5xx by itself, with the same idempotency key.
         """
         for attempt in range(_PATIENCE):
-            self.calls += 1
+            self.calls = next(self._calls) + 1  # also where requests are made side by side
             try:
                 with classified_errors():
                     return request(*args, **kwargs)
@@ -76,7 +90,7 @@ class StripeConnection:
     def create[Params, Answer](
         self, request: Callable[[Params, Any], Answer], params: Params, key: str, *, looked: bool = False
     ) -> Answer:
-        """Create something once: the request is made under `key`, or under the first of `key:2`, `key:3`… that is not used up.
+        """Do something once: the request is made under `key`, or under the first of `key:2`, `key:3`… that is not used up.
 
         A stored refusal is passed over by itself. What was stored with an unknown outcome is raised, and passed over only where
         the caller has `looked` and found nothing. So a later run takes the same way, and comes to the same key.
@@ -84,11 +98,50 @@ class StripeConnection:
         passed = {REPLAYED_REFUSAL, REPLAYED_FAILURE, REUSED_KEY} if looked else {REPLAYED_REFUSAL}
         for number in range(1, _KEYS + 1):
             try:
-                return self.call(request, params, {"idempotency_key": key if number == 1 else f"{key}:{number}"})
+                return self.call(request, params, {"idempotency_key": own_key(key if number == 1 else f"{key}:{number}")})
             except OrderphaseError as problem:
                 if problem.code not in passed:
                     raise
         raise TransientError(f"{_KEYS} idempotency keys are used up; Stripe forgets them within a day", code="keys_used_up")
+
+    def create_exactly[Params, Answer](self, request: Callable[[Params, Any], Answer], params: Params, key: str) -> Answer:
+        """Make a request under a key that somebody else has chosen. Raises DataError where it was used for another request."""
+        try:
+            return self.call(request, params, {"idempotency_key": key})
+        except ConflictError as problem:
+            if problem.code != REUSED_KEY:
+                raise
+            raise DataError(f"The idempotency key {key!r} is used up: {problem.message}", code=USED_KEY) from None
+
+    def find(self, retrieve: Callable[..., Any], object_id: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Retrieve an object; None where there is none of this id. Stripe: what was deleted is not there, or says so."""
+        try:
+            found = self.call(retrieve, object_id, dict(params or {}))
+        except DataError as problem:
+            if problem.code != MISSING:
+                raise
+            return None
+        return None if getattr(found, "deleted", False) else found
+
+    def each(self, listed: Callable[..., Any], params: Mapping[str, Any]) -> Iterator[Any]:
+        """Each object of a list, newest first, over all its pages: a request for each hundred."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.call(listed, {**params, "limit": _PAGE, **cursor})
+            yield from page.data
+            if not page.has_more:
+                return
+            cursor = {"starting_after": page.data[-1].id}
+
+
+def own_key(key: str) -> str:
+    """The idempotency key that is sent."""
+    return f"{OWN_KEYS}{key}"
+
+
+def fresh_key(what: str) -> str:
+    """A key for a request that may be repeated by the client, but whose content may come again and has to count again."""
+    return own_key(f"{what}:{uuid4().hex}")
 
 
 @contextmanager
