@@ -18,6 +18,13 @@ from sandbox.serving import Emulator, Request, Response, Server
 from tests.functions.deployed import ENVIRONMENT
 from tests.template.cloudformation import load
 
+WHOLE = ENVIRONMENT | {
+    "ORDERPHASE_STRIPE_ACCOUNT": "default",
+    "ORDERPHASE_MORE_STRIPE_ACCOUNTS": "",
+    "ORDERPHASE_STRIPE_SECRET_PREFIX": "orderphase/stripe/",
+}
+"""All that a flow's function has, also what would have a default."""
+
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "-", "AWS_SECRET_ACCESS_KEY": "-", "AWS_DEFAULT_REGION": "eu-west-1"}
 
 
@@ -81,24 +88,26 @@ def note(folder: Path, name: str, content: Any) -> None:
 def test_the_function_is_the_templates() -> None:
     properties = load()["Resources"][FUNCTION]["Properties"]
     assert load()["Globals"]["Function"]["AutoPublishAlias"] == ALIAS
-    assert set(ENVIRONMENT) <= set(properties["Environment"]["Variables"])
+    assert set(WHOLE) <= set(properties["Environment"]["Variables"])
 
 
 def test_a_stack_that_is_asked_for_comes_before_everything(environ: Any, aws: Aws, tmp_path: Path) -> None:
-    environ.update(ENVIRONMENT | {"ORDERPHASE_STACK": "other"})
-    assert connect(environ, tmp_path, stack="billing") == Connection({"ORDERPHASE_CURRENCY": "EUR"}, "the stack billing")
+    environ.update(WHOLE | {"ORDERPHASE_STACK": "other"})
+    assert connect(environ, tmp_path, stack="billing") == Connection(
+        {"ORDERPHASE_CURRENCY": "EUR"}, "the stack billing", "billing"
+    )
 
 
 def test_the_environment_itself_where_all_of_it_is_there(environ: Any, tmp_path: Path) -> None:
-    environ.update(ENVIRONMENT | {"ORDERPHASE_STACK": "other"})
+    environ.update(WHOLE | {"ORDERPHASE_STACK": "other"})
     found = connect(environ, tmp_path)
-    assert (found.environment, found.source) == (environ, "the environment")
+    assert (found.environment, found.source, found.stack) == (environ, "the environment", None)
 
 
-@pytest.mark.parametrize("missing", [*ENVIRONMENT][::7])
+@pytest.mark.parametrize("missing", [*WHOLE][::7])
 def test_a_part_of_the_environment_is_not_used(environ: Any, aws: Aws, tmp_path: Path, missing: str) -> None:
-    environ.update({name: value for name, value in ENVIRONMENT.items() if name != missing} | {"ORDERPHASE_STACK": "other"})
-    assert connect(environ, tmp_path) == Connection({"ORDERPHASE_CURRENCY": "JPY"}, "the stack other")
+    environ.update({name: value for name, value in WHOLE.items() if name != missing} | {"ORDERPHASE_STACK": "other"})
+    assert connect(environ, tmp_path) == Connection({"ORDERPHASE_CURRENCY": "JPY"}, "the stack other", "other")
 
 
 def test_the_local_stack_of_the_folder(environ: Any, aws: Aws, tmp_path: Path) -> None:

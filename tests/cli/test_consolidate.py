@@ -90,6 +90,15 @@ def test_a_snapshot_from_a_file(run: Any, tmp_path: Path) -> None:
     assert (code, json.loads(out), err) == (0, ANSWER, "")
 
 
+def test_prices_are_those_of_one_interval_and_of_a_lines_own(run: Any) -> None:
+    book = {"Id": "01uA", "UnitPrice": 10, "Stripe_Billing_Interval__c": "month", "Product2": {"Id": "01tA", "Name": "Seat"}}
+    sold = {"Stripe_Price_Id__c": None, "PricebookEntry": book}
+    source = with_lines({"Id": "802A", "UnitPrice": 120, **sold}, {"Id": "802B", "UnitPrice": 108, **sold})
+    code, out, _ = run(source | {"policies": {"unit_prices": "per_term"}})
+    (phase,) = json.loads(out)["phases"]
+    assert (code, [item["price"] for item in phase["items"]]) == (0, ["01uA", "01tA_usd_900_month1"])
+
+
 def test_an_error_finding_exits_with_1_and_the_findings(run: Any) -> None:
     code, out, err = run(GAP)
     answer = json.loads(out)

@@ -186,12 +186,98 @@ def test_every_policy_counts(run: Run) -> None:
         "backdating": "catch_up",
         "on_schedule_ended": "recreate",
         "on_drift": "repair",
+        "custom_pricing": "standard",
+        "unit_prices": "per_term",
     }
-    assert set(chosen) == {field.name for field in fields(Policies)}
+    of_the_flows = {"customer_update", "customer_per_currency", "write_back"}
+    of_the_mapping = {"collection_method", "days_until_due"}
+    assert set(chosen) == {field.name for field in fields(Policies)} - of_the_flows - of_the_mapping
     params = run(snapshot(YEAR, policies=chosen))["params"]
     (phase,) = params["phases"]
     assert (params["billing_mode"], phase["proration_behavior"]) == ({"type": "classic"}, "none")
     assert phase["end_date"] == at("2028-02-01T23:00:00")
+
+
+def test_the_mapping_says_how_invoices_are_collected_and_what_is_carried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+        [defaults]
+        collection_method = "send_invoice"
+        days_until_due = 30
+        [metadata.phase]
+        po = "PoNumber"
+        [metadata.item]
+        site = "Site__r.Name"
+        """
+    monkeypatch.setattr(plan, "load_mapping", lambda: read_mapping(text))
+    sold_here = line("802A", "2027-02-01", "2028-02-01", Site__r={"Name": "Paris"})
+    (phase,) = run(snapshot(order("801A", sold_here, PoNumber="4711")))["params"]["phases"]
+    assert (phase["collection_method"], phase["invoice_settings"]) == ("send_invoice", {"days_until_due": 30})
+    assert phase["metadata"] == {"po": "4711", **IDENTITY}
+    assert phase["items"][0]["metadata"] == {"site": "Paris", "salesforce_order_item_ids": "802A"}
+
+
+# ---- prices of a line's own -----------------------------------------------------------------------------------------------
+
+
+def custom(unit_price: float, record_id: str = "802A", **entry: Any) -> dict[str, Any]:
+    seat = line(record_id, "2027-02-01", "2028-02-01", UnitPrice=unit_price, **sold(**entry))
+    return order("801A", seat, CurrencyIsoCode=entry.get("CurrencyIsoCode", "USD"))
+
+
+def test_a_line_that_was_sold_at_another_price(run: Run) -> None:
+    answer = run(snapshot(custom(9)))
+    assert answer["params"]["phases"][0]["items"][0]["price"] == "01tA_usd_900_month1"
+    (told,) = answer["findings"]
+    assert (told["code"], told["severity"]) == ("created_first", "warning")
+    assert "the price of Seat at 9.00 USD every month" in told["message"]
+
+
+@pytest.mark.parametrize(("policy", "action", "severity"), [("error", "nothing", "error"), ("standard", "create", "warning")])
+def test_it_may_be_refused_or_billed_at_the_standard_price(run: Run, policy: str, action: str, severity: str) -> None:
+    answer = run(snapshot(custom(9, Stripe_Price_Id__c="price_10"), policies={"custom_pricing": policy}))
+    assert answer["action"] == action
+    assert [(told["code"], told["severity"]) for told in answer["findings"]] == [("custom_price", severity)]
+    assert [item["price"] for phase in answer["phases"] for item in phase["items"]] == ["price_10"] * (action == "create")
+
+
+def test_a_price_for_the_whole_term(run: Run) -> None:
+    given = snapshot(custom(120, Stripe_Price_Id__c="price_10"), policies={"unit_prices": "per_term"})
+    assert [item["price"] for item in run(given)["params"]["phases"][0]["items"]] == ["price_10"]
+    given["orders"] = [custom(90, Stripe_Price_Id__c="price_10")]
+    assert run(given)["params"]["phases"][0]["items"][0]["price"] == "01tA_usd_750_month1"
+
+
+@pytest.mark.parametrize("stated", ["KWD", None])
+def test_a_price_that_is_rounded(run: Run, stated: str | None) -> None:
+    answer = run(snapshot(custom(1.234, CurrencyIsoCode="KWD") | {"CurrencyIsoCode": stated}, account=None))
+    assert answer["params"]["phases"][0]["items"][0]["price"] == "01tA_kwd_1230_month1"
+    assert codes(answer) == ["created_first", "price_rounded"]
+
+
+def test_a_schedule_says_at_which_price_a_line_is_billed(run: Run, world: World) -> None:
+    """It goes on at that, whatever price the standard entry has by now; a line that was sold at the same is billed so too."""
+    sold_at_9 = custom(9, Stripe_Price_Id__c=world.price())
+    given = snapshot(sold_at_9, account=customer(world))
+    params = run(given)["params"]
+    params["phases"][0]["items"][0]["price"] = price = world.price()
+    schedule = world.sdk.v1.subscription_schedules.create(params)
+    given["schedule"] = shown(world, schedule.id)
+    assert (run(given)["action"], run(given)["findings"]) == ("nothing", [])
+
+    more = line("802B", "2027-06-01", "2028-02-01", UnitPrice=9.00, **sold(Stripe_Price_Id__c="price_11", UnitPrice=11))
+    given |= {"orders": [sold_at_9, order("801B", more)], "policies": {"quantity_conflict": "sum"}}
+    assert [(item["price"], item["quantity"]) for phase in run(given)["phases"] for item in phase["items"]] == [
+        (price, 1),
+        (price, 2),
+    ]
+
+
+def test_a_line_without_a_currency_is_priced_in_the_schedules(run: Run, world: World) -> None:
+    given = snapshot(YEAR | {"OrderItems": [YEAR["OrderItems"][0] | {"Stripe_Price_Id__c": world.price(currency="eur")}]})
+    given["orders"][0]["CurrencyIsoCode"] = "EUR"
+    schedule = world.sdk.v1.subscription_schedules.create(run(given | {"account": customer(world)})["params"])
+    given |= {"schedule": shown(world, schedule.id), "orders": [custom(9, "802B") | {"CurrencyIsoCode": None}]}
+    assert run(given)["phases"][0]["items"][0]["price"] == "01tA_eur_900_month1"
 
 
 # ---- what does not exist yet ----------------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ from orderphase.mapping import FieldMapping
 from orderphase.salesforce.snapshot import read_situated
 from sandbox.build import ROOT
 from tests.cli.conftest import Command
+from tests.cli.test_connection import WHOLE
 from tests.domain.builders import moment
 from tests.flows.world import World
-from tests.functions.deployed import ENVIRONMENT, deployed
+from tests.functions.deployed import deployed
 
 EXAMPLE = ROOT / "docs" / "example-plan.json"
 ORDER, CONTRACT = "801000000000002AAA", "800000000000001AAA"
@@ -78,13 +79,13 @@ def show(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
 
     def show(preview: Preview | Exception, *arguments: str) -> tuple[int, str, str]:
         def build(environment: Any) -> Previews:
-            assert environment.items() >= ENVIRONMENT.items()
+            assert environment.items() >= WHOLE.items()
             return Previews(preview)
 
         monkeypatch.setattr(bootstrap, "preview", build)
         return command(b"", "preview", ORDER, *arguments)
 
-    for name, value in ENVIRONMENT.items():
+    for name, value in WHOLE.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "100")
     return show
@@ -224,6 +225,8 @@ def test_nothing_says_where_to_look(command: Command, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name, value in WHOLE.items():
+        monkeypatch.setenv(name, value)
     with deployed(monkeypatch) as world:
         yield world
 
@@ -243,6 +246,15 @@ def test_against_both_systems_it_shows_what_then_happens_and_writes_nothing(here
     assert datetime.fromtimestamp(schedule["phases"][0]["end_date"], UTC).isoformat() == "2027-12-01T00:00:00+00:00"
     again = json.loads(command(b"", "preview", order, "--json")[1])
     assert (again["action"], again["schedule"], again["changes"]) == ("nothing", schedule["id"], [])
+
+
+def test_a_price_of_a_lines_own_is_created_first(here: World, command: Command) -> None:
+    account = here.account()
+    sold = {"PricebookEntryId": here.entry(), "UnitPrice": 9, "EndDate": "2027-12-01"}
+    order = here.order(account, here.contract(account), sold)
+    shown = json.loads(command(b"", "preview", order, "--json")[1])
+    assert [told.endswith(" at 9.00 USD every month") for told in shown["created_first"]] == [False, True]
+    assert shown["params"]["phases"][0]["items"][0]["price"].endswith("_usd_900_month1")
 
 
 @pytest.mark.parametrize("order_id", ["801000000000009AAA", "nonsense", "' OR Id != '"])

@@ -1,4 +1,4 @@
-"""The command line: `orderphase consolidate`, `orderphase plan` and `orderphase preview`."""
+"""The command line: `orderphase` and its commands."""
 
 from __future__ import annotations
 
@@ -49,6 +49,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--svg", metavar="FILE", help="also draw the timeline, into FILE")
     command.add_argument("--json", action="store_true", help="print everything as JSON, amounts in major units")
     command.set_defaults(run=_preview)
+    command = commands.add_parser(
+        "doctor",
+        help="check settings, secrets, the mapping, Salesforce and Stripe, and list everything that is missing",
+        description="Checks the settings and secrets of a deployment, the mapping beside this command against what the org "
+        "says about its objects, and what Stripe lets the key of each account do; lists everything that is missing at once, "
+        "with what to do. Nothing is written. Exit code 0; 1 when something is missing; 2 when nothing says where to look.",
+        epilog="Where it looks: as orderphase preview. What only flows need that are off in --stack NAME, or in the stack that "
+        "ORDERPHASE_STACK names, is a warning; elsewhere every flow counts as on.",
+    )
+    command.add_argument("--stack", metavar="NAME", help="the deployed CloudFormation stack that is checked")
+    command.add_argument("--json", action="store_true", help="print what was found as JSON")
+    command.set_defaults(run=_doctor)
+    command = commands.add_parser(
+        "import",
+        help="bring everything that Stripe sells into the standard price book",
+        description="Reads all products and active prices of the first Stripe account and the whole standard price book, and "
+        "writes what differs: a Product2 for each product, a standard entry for each product and currency, 200 records a "
+        "request. A record that Salesforce refuses is reported and does not stop the others. What is right already is left "
+        "alone: after a crash, or once what was refused is corrected, the same command does the rest, and one more finds "
+        "nothing to do. Exit code 0; 1 when something was refused; 2 when nothing says where to look, a system cannot be "
+        "reached, or the mapping or a permission is at fault.",
+    )
+    command.add_argument("--stack", metavar="NAME", help="the deployed CloudFormation stack whose systems are meant")
+    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be written")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.set_defaults(run=_import)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -59,5 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _preview(options: argparse.Namespace) -> int:
     from orderphase.cli.preview import run  # noqa: PLC0415 (the SDKs of three systems; the offline commands need none of them)
+
+    return run(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from orderphase.cli.doctor import run  # noqa: PLC0415 (as above)
+
+    return run(options)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from orderphase.cli.import_catalogue import run  # noqa: PLC0415 (as above)
 
     return run(options)

@@ -38,10 +38,14 @@ _PREFERRED = "local"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The environment of a flow's function, and in words where it is from."""
+    """The environment of a flow's function, and in words where it is from.
+
+    stack: whose function it is, where that is deployed; None where the environment says no stack, and for a local one.
+    """
 
     environment: Mapping[str, str]
     source: str
+    stack: str | None = None
 
 
 def connect(environ: MutableMapping[str, str], folder: Path, *, stack: str | None = None) -> Connection:
@@ -53,11 +57,11 @@ def connect(environ: MutableMapping[str, str], folder: Path, *, stack: str | Non
     `TransientError` where AWS cannot be reached.
     """
     if stack is not None:
-        return _deployed(stack, f"the stack {stack}")
-    if all(field.alias in environ for field in FlowSettings.model_fields.values()):
+        return Connection(_environment(stack), f"the stack {stack}", stack)
+    if all(field.alias in environ for field in FlowSettings.model_fields.values() if field.is_required()):
         return Connection(environ, "the environment")
     if named := environ.get(STACK_VARIABLE):
-        return _deployed(named, f"the stack {named}")
+        return Connection(_environment(named), f"the stack {named}", named)
     note = _running(folder)
     if note is None:
         raise ConfigurationError(
@@ -65,7 +69,7 @@ def connect(environ: MutableMapping[str, str], folder: Path, *, stack: str | Non
             "variables that its functions have, or start a local stack in this folder (make local)"
         )
     _point_at(environ, note.aws)
-    return _deployed(note.stack, f"the local stack {note.stack}")
+    return Connection(_environment(note.stack), f"the local stack {note.stack}")
 
 
 class _Note(BaseModel):
@@ -97,11 +101,11 @@ def _point_at(environ: MutableMapping[str, str], aws: Mapping[str, str]) -> None
     environ.update(aws)
 
 
-def _deployed(stack: str, source: str) -> Connection:
+def _environment(stack: str) -> Mapping[str, str]:
     with classified_errors(f"stack {stack}"):
         cloudformation: CloudFormationClient = boto3.client("cloudformation", config=_AWS)
         found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=FUNCTION)
         functions: LambdaClient = boto3.client("lambda", config=_AWS)
         name = found["StackResourceDetail"].get("PhysicalResourceId", "")
         configured = functions.get_function_configuration(FunctionName=name, Qualifier=ALIAS)
-    return Connection(configured.get("Environment", {}).get("Variables", {}), source)
+    return configured.get("Environment", {}).get("Variables", {})

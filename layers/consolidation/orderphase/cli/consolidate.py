@@ -6,6 +6,7 @@ import argparse
 
 from orderphase.cli.streams import exit_code, read_input, write_json
 from orderphase.domain.consolidation import consolidate
+from orderphase.domain.pricing import priced
 from orderphase.mapping import load_mapping
 from orderphase.salesforce.snapshot import read_snapshot
 
@@ -13,6 +14,6 @@ from orderphase.salesforce.snapshot import read_snapshot
 def run(options: argparse.Namespace) -> int:
     """Run the command; answers its exit code."""
     snapshot = read_snapshot(read_input(options.file), load_mapping())
-    result = consolidate(snapshot.orders, snapshot.policies)
+    result = consolidate(priced(snapshot.orders, snapshot.policies, None), snapshot.policies)
     write_json(result.as_dict())
     return exit_code(result.findings)

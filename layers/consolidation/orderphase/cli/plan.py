@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 from orderphase.cli.streams import exit_code, read_input, write_json
 from orderphase.domain.backdating import sold_prices
 from orderphase.domain.cancellation import CancellationRequest, cancellation_findings, end_of
-from orderphase.domain.catalogue import PriceBookEntry
+from orderphase.domain.catalogue import PriceBookEntry, describe_unmade
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import Finding, finding, in_order
-from orderphase.domain.lines import Order
+from orderphase.domain.lines import BilledAt, Order
 from orderphase.domain.phases import Consolidation
 from orderphase.domain.planning import Plan, Situation, plan
+from orderphase.domain.pricing import priced
 from orderphase.domain.requests import metadata_of
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.domain.sequence import Draft, in_sequence, naming_orders
@@ -58,6 +59,10 @@ def plan_situated(given: Situated) -> tuple[Plan, dict[str, Any]]:
     contract_id = _contract_id(snapshot)
     schedule = None if given.schedule is None else read_schedule(given.schedule)
     orders = [order for order in snapshot.orders if order.activated] or snapshot.orders
+    billed = {line: BilledAt(price) for line, price in schedule.line_prices.items()} if schedule else {}
+    # An org with one currency has it nowhere on its records.
+    currency = schedule.currency if schedule else _currency(orders)
+    orders = priced([replace(order, currency=order.currency or currency) for order in orders], snapshot.policies, None, billed)
     made = _plan(given, orders, schedule)
     customer = schedule.customer if schedule else given.customer_id
     if missing := [*_missing(made, orders, customer)]:
@@ -66,6 +71,7 @@ def plan_situated(given: Situated) -> tuple[Plan, dict[str, Any]]:
         customer=customer,
         coupons=made.coupons(f"{given.org_id or ''}:{contract_id}:1"),
         metadata=metadata_of(orders, contract_id, has_contract=snapshot.contract_id is not None, org_id=given.org_id),
+        orders=orders,
         products={price: entry.product.product_id or entry.product.id for price, entry in _entries(orders).items()},
     )
     return made, params
@@ -82,7 +88,8 @@ def _contract_id(snapshot: Snapshot) -> str:
 
 def _plan(given: Situated, orders: Sequence[Order], schedule: HeldSchedule | None) -> Plan:
     policies = given.snapshot.policies
-    drafts = [_draft(order) for order in given.snapshot.orders if order not in orders]
+    taken = {order.id for order in orders}
+    drafts = [_draft(order) for order in given.snapshot.orders if order.id not in taken]
     billed = _billed(given.snapshot.orders, schedule) if schedule else None
     consolidated = in_sequence(
         consolidate(orders, policies),
@@ -126,9 +133,10 @@ def _draft(order: Order) -> Draft:
 
 
 def _currency(orders: Sequence[Order]) -> str:
-    """The currency of the price book that the lines were sold from."""
-    entries = (line.entry for order in orders for line in order.lines)
-    return next((entry.currency for entry in entries if entry and entry.currency), _CURRENCY)
+    """The currency of the orders, or of the price book that their lines were sold from."""
+    stated = [order.currency for order in orders]
+    stated += [line.entry.currency for order in orders for line in order.lines if line.entry]
+    return next(filter(None, stated), _CURRENCY)
 
 
 def _entries(orders: Sequence[Order]) -> dict[str, PriceBookEntry]:
@@ -143,8 +151,9 @@ def _missing(made: Plan, orders: Sequence[Order], customer: str | None) -> Itera
         yield "the customer"
     entries = _entries(orders)
     for price in dict.fromkeys(item.price for phase in made.phases for item in phase.items):
-        if price in entries and entries[price].id == price:
-            yield f"the price of price book entry {price} ({entries[price].product.name})"
+        entry = entries.get(price)
+        if entry is not None and entry.id == price:
+            yield describe_unmade(entry)
     products = (entries[item.price].product for item in made.caught_up)
     for product in dict.fromkeys(product for product in products if product.product_id is None):
         yield f"the product {product.id} ({product.name})"
