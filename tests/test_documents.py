@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,20 @@ import pytest
 from pydantic import BaseModel
 
 from functions.salesforce_webhook.app import SWITCHES
+from functions.stripe_webhook.app import SWITCHES as STRIPE_SWITCHES
 from orderphase import mapping, settings
 from orderphase.cli.plan import plan_situated
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import REMEDIES, finding
 from orderphase.domain.planning import ENDS_AT, GENERATION
 from orderphase.domain.policies import Policies
-from orderphase.ingress.events import CancellationData, EventData, OrderItemData, parse
+from orderphase.errors import DataError
+from orderphase.ingress.events import CancellationData, EventData, MirrorData, OrderItemData, RecordData, parse
 from orderphase.ingress.signature import verify
-from orderphase.mapping import FieldMapping, load_mapping, read_mapping
+from orderphase.mapping import Defaults, FieldMapping, load_mapping, read_mapping
 from orderphase.salesforce.snapshot import read_situated, read_snapshot
+from orderphase.stripe.client import OWN_KEYS
+from orderphase.stripe.customers import CURRENCY, FIRST
 from orderphase.timeline import draw_plan, draw_svg, timeline_lines
 from sandbox import build, vendors
 from sandbox.build import FLOWS, ROOT
@@ -47,6 +52,7 @@ TEMPLATE = load()
 EACH_FLOW = "each flow"
 FUNCTIONS: dict[str, tuple[type[BaseModel], str]] = {
     "SalesforceWebhookFunction": (settings.WebhookSettings, "salesforce_webhook"),
+    "StripeWebhookFunction": (settings.StripeWebhookSettings, "stripe_webhook"),
     **{f"{flow}Function": (settings.FlowSettings, EACH_FLOW) for flow in FLOWS},
     "RollingWindowFunction": (settings.RollingWindowSettings, "rolling_window"),
 }
@@ -229,15 +235,27 @@ def test_the_values_of_parameters_are_listed() -> None:
 
 def test_the_policies_default_to_what_the_package_defaults_to() -> None:
     defaults = {name: given["Default"] for name, given in TEMPLATE["Parameters"].items()}
-    for name in Policies.__dataclass_fields__:
+    # The others are the mapping's defaults.
+    chosen = [name for name in Policies.__dataclass_fields__ if name not in Defaults.model_fields]
+    for name in chosen:
         parameter = "".join(part.capitalize() for part in name.split("_"))
         assert defaults[parameter] == getattr(Policies(), name)
     listed = {name: default for name, default, _ in table("Policies")}
-    assert listed == {name: getattr(Policies(), name) for name in Policies.__dataclass_fields__}
+    assert listed == {name: getattr(Policies(), name) for name in chosen}
     parameters = [name for name, *_ in table("Template parameters")]
     assert parameters[parameters.index("QuantityConflict") :] == [
-        "".join(part.capitalize() for part in name.split("_")) for name in listed
+        *("".join(part.capitalize() for part in name.split("_")) for name in listed),
+        "SyncLogRecords",
+        "IgnoreOwnEvents",
     ]
+
+
+def test_the_policies_of_a_snapshot_are_all_but_the_last_three() -> None:
+    *stated, _, _, _ = listed = [name for name, *_ in table("Policies")]
+    for name in listed:
+        snapshot = json.dumps({"policies": {name: None}, "orders": []}).encode()
+        with nullcontext() if name in stated else pytest.raises(DataError, match=name):
+            read_snapshot(snapshot, load_mapping())
 
 
 def test_every_environment_variable_is_listed_with_its_source() -> None:
@@ -265,6 +283,8 @@ def source_of(value: Any) -> str:
         switch, state = TEMPLATE["Conditions"][condition]["Fn::Equals"]
         assert (otherwise, state) == ("", "on")
         return f"{source_of(chosen)}, empty while {switch['Ref']} is off"
+    if "Fn::Sub" in value:
+        return str(value["Fn::Sub"]).replace("${AWS::StackName}", "<stack>")
     name = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
     if name in TEMPLATE["Parameters"]:
         return f"parameter {name}"
@@ -278,13 +298,32 @@ def test_the_events_that_have_a_flow_are_listed_with_what_they_may_say() -> None
         "order.activated": EventData,
         "order_item.updated": OrderItemData,
         "order.cancellation_requested": CancellationData,
+        "product.upserted": RecordData,
+        "pricebook_entry.upserted": RecordData,
+        "account.upserted": RecordData,
+        "stripe_product.upserted": MirrorData,
+        "stripe_price.upserted": MirrorData,
     }
     listed = {kind: set(re.findall(r"\w+", data)) for kind, _, _, data in table("Events")}
     assert listed.keys() == said.keys() == SWITCHES.keys()
     for kind, model in said.items():
         assert set(model.model_fields) - common <= listed[kind]
+    explained = set(re.findall(r"^- `(\w+)`|^  `(\w+)`:", CONFIGURATION.read_text(), re.MULTILINE))
+    assert {name for names in explained for name in names} >= common | {"changed_fields", "changed_by", "stripe_id"}
     (example,) = blocks(CONFIGURATION, "json")
     assert isinstance(parse(example.encode()).data, CancellationData)
+
+
+def test_the_events_of_stripe_that_have_a_flow_are_listed() -> None:
+    listed = {kind: "".join(part.capitalize() for part in flow.split("_")) for kind, flow in table("Stripe's events")}
+    assert listed == STRIPE_SWITCHES
+    assert "/stripe/{account}/events" in str(TEMPLATE["Resources"]["StripeWebhookFunction"])
+    assert f"begin with `{OWN_KEYS}`" in CONFIGURATION.read_text()
+
+
+def test_every_table_is_listed() -> None:
+    made = [name for name, given in TEMPLATE["Resources"].items() if given["Type"] == "AWS::DynamoDB::Table"]
+    assert [name for name, *_ in table("Tables")] == made
 
 
 def test_every_key_of_every_secret_is_listed() -> None:
@@ -294,20 +333,18 @@ def test_every_key_of_every_secret_is_listed() -> None:
     assert set(listed) == {
         name for name, given in TEMPLATE["Resources"].items() if given["Type"] == "AWS::SecretsManager::Secret"
     }
-    unread = {key for keys in listed.values() for key, needed in keys.items() if needed == "not yet"}
     for secret, model in SECRETS.items():
-        assert set(listed[secret]) - unread == aliases(model)
+        assert set(listed[secret]) == aliases(model)
         required = {str(field.alias) for field in model.model_fields.values() if field.is_required()}
         assert {key for key, needed in listed[secret].items() if needed == "yes"} == required
         initial = TEMPLATE["Resources"][secret]["Properties"].get("SecretString", "{}")
         assert set(json.loads(initial)) <= set(listed[secret])
-    assert unread == {"STRIPE_WEBHOOK_SECRET"}
 
 
-def test_every_field_of_the_mapping_is_listed_with_its_default() -> None:
-    listed = [(kind, key, default) for kind, key, default, _ in table("Field mapping")]
-    defaults = FieldMapping().model_dump()
-    assert listed == [(kind, key, default) for kind, fields in defaults.items() for key, default in fields.items()]
+def test_the_secret_of_one_more_account_is_one() -> None:
+    made = {re.search(r"secret-string '(\{.*\})'", block) for block in blocks(CONFIGURATION, "sh")}
+    (found,) = filter(None, made)
+    assert settings.StripeCredentials.from_secret("eu", found.group(1)).api_key == "rk_live_…"
 
 
 def test_the_example_of_a_mapping_is_one() -> None:
@@ -332,7 +369,7 @@ def test_every_finding_is_listed_with_its_severity() -> None:
     listed = {code: severity for heading in headings for code, severity, _ in table(heading, FINDINGS)}
     assert sorted(listed) == sorted(REMEDIES)
     policies = {code: severity.split()[1] for code, severity in listed.items() if severity.startswith("as ")}
-    assert set(policies) == {"start_in_past", "change_in_past", "schedule_ended", "schedule_edited"}
+    assert set(policies) == {"start_in_past", "change_in_past", "schedule_ended", "schedule_edited", "custom_price"}
     assert set(policies.values()) <= set(Policies.__dataclass_fields__)
     assert {code: severity for code, severity in listed.items() if code not in policies} == {
         code: finding(code, "").severity for code in REMEDIES if code not in policies
@@ -343,7 +380,7 @@ def test_every_key_of_the_metadata_is_listed() -> None:
     listed = {key for key, _ in table("Lease and ledger", HOW_IT_WORKS)}
     package = ROOT / "layers" / "consolidation" / "orderphase"
     source = "".join(path.read_text() for folder in ("domain", "flows", "stripe") for path in (package / folder).glob("*.py"))
-    written = set(re.findall(r'"(salesforce_\w+_ids?)"', source)) | {GENERATION, ENDS_AT}
+    written = set(re.findall(r'"(salesforce_\w+_ids?)"', source)) | {GENERATION, ENDS_AT, CURRENCY, FIRST}
     # Of a contract, or of an order that has none.
     assert 'f"salesforce_{kind}_id"' in source
     assert listed == written | {"salesforce_contract_id", "salesforce_order_id"}

@@ -34,7 +34,8 @@ def main() -> int:
         terminal.line(note)
     terminal.line()
     terminal.line("Starting the local stack")
-    stack = LocalStack(name="demo", environment={})
+    # Customers follow with orders here, so no function has to start for changed accounts.
+    stack = LocalStack(name="demo", environment={}, parameters={"AccountUpsert": "off"})
     stack.start(terminal.progress)
     scenes: list[Scene] = []
     with stack, World(stack) as world:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from orderphase.domain.phases import Consolidation
@@ -82,3 +83,8 @@ class Scene:
 def equal(claim: str, found: object, expected: object) -> Check:
     """Check that something is what it should be."""
     return Check(claim, found == expected, f"found {found!r}, expected {expected!r}")
+
+
+def steps(counts: Sequence[int]) -> list[int]:
+    """By how much a count has risen each time."""
+    return [after - before for before, after in pairwise(counts)]

@@ -23,9 +23,9 @@ def schedule_table(stripe: V1Services, schedule: Mapping[str, Any], title: str =
     rows = []
     for number, phase in enumerate(schedule["phases"], 1):
         for index, item in enumerate(phase["items"]):
-            price = _price(stripe, item["price"])
+            price = price_of(stripe, item["price"])
             when = (str(number), shown(phase["start_date"]), shown(phase["end_date"])) if index == 0 else ("", "", "")
-            rows.append((*when, price["product"]["name"], str(item["quantity"]), _amount(price)))
+            rows.append((*when, price["product"]["name"], str(item["quantity"]), amount_of(price)))
     head = ("Phase", "From", "To", "Item", "Quantity", "Price")
     state = f"{schedule['status']}, then {schedule['end_behavior']}" if schedule["current_phase"] else schedule["status"]
     return Table(f"{title}: {schedule['id']} ({state})", head, rows)
@@ -46,17 +46,20 @@ def quantities(phase: Mapping[str, Any]) -> dict[str, int]:
 def product_names(stripe: V1Services, schedule: Mapping[str, Any]) -> dict[str, str]:
     """What each price of a schedule is for."""
     prices = {item["price"] for phase in schedule["phases"] for item in phase["items"]}
-    return {price: _price(stripe, price)["product"]["name"] for price in sorted(prices)}
+    return {price: price_of(stripe, price)["product"]["name"] for price in sorted(prices)}
 
 
 def coupon_places(schedule: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """Where a schedule uses coupons: coupon id, place, and the price where it is for one item."""
+    """Where a schedule uses coupons: coupon id, place, and the price where it is for one item.
+
+    Stripe: a discount that runs and is kept by an update is named by its own id, instead of its coupon's.
+    """
     for number, phase in enumerate(schedule["phases"], 1):
         for discount in phase["discounts"]:
-            yield discount["coupon"], f"phase {number}", None
+            yield discount["coupon"] or discount["discount"], f"phase {number}", None
         for item in phase["items"]:
             for discount in item["discounts"]:
-                yield discount["coupon"], f"phase {number}", item["price"]
+                yield discount["coupon"] or discount["discount"], f"phase {number}", item["price"]
 
 
 def agrees(consolidated: Consolidation, schedules: Sequence[Mapping[str, Any]]) -> Check:
@@ -79,11 +82,13 @@ def shown(timestamp: int) -> str:
     return day(datetime.fromtimestamp(timestamp, UTC), _UTC)
 
 
-def _price(stripe: V1Services, price_id: str) -> Mapping[str, Any]:
+def price_of(stripe: V1Services, price_id: str) -> Mapping[str, Any]:
+    """A price with its product."""
     return stripe.prices.retrieve(price_id, {"expand": ["product"]}).to_dict()
 
 
-def _amount(price: Mapping[str, Any]) -> str:
+def amount_of(price: Mapping[str, Any]) -> str:
+    """What a price comes to, for a person."""
     currency = price["currency"].upper()
     amount = Decimal(price["unit_amount_decimal"]).scaleb(-exponent(currency))
     return f"{price_text(amount, currency)} {currency} a {price['recurring']['interval']}"

@@ -41,7 +41,10 @@ class Draft:
 
 
 class Shop:
-    """An account, and products with their entries in the standard price book; Stripe knows none of them yet."""
+    """An account, and products with their entries in the standard price book; Stripe knows none of them yet.
+
+    prices: what each product is sold at, by its name.
+    """
 
     def __init__(self, org: Org, today: date) -> None:
         self._org = org
@@ -50,6 +53,7 @@ class Shop:
         (book,) = org.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")
         self._book_id = str(book["Id"])
         self.entry_ids: dict[str, str] = {}
+        self.prices = dict(PRICES)
         for name, price in PRICES.items():
             product_id = org.create("Product2", Name=name, IsActive=True)
             self.entry_ids[name] = org.create(
@@ -60,6 +64,10 @@ class Shop:
                 IsActive=True,
                 Stripe_Billing_Interval__c="month",
             )
+
+    def offer(self, product: str, entry: Mapping[str, Any]) -> None:
+        """Sell also what a price book entry lists, at its price."""
+        self.entry_ids[product], self.prices[product] = entry["Id"], str(entry["UnitPrice"])
 
     def draft(self, *lines: Line, **fields: Any) -> Draft:
         """Enter a contract of twelve months and its order; `fields` are further fields of the Order."""
@@ -75,11 +83,10 @@ class Shop:
                 "OrderItem",
                 OrderId=order_id,
                 PricebookEntryId=self.entry_ids[each.product],
-                UnitPrice=PRICES[each.product],
                 Quantity=each.quantity,
                 ServiceDate=self.day(each.start),
                 EndDate=self.day(each.end),
-                **each.fields,
+                **{"UnitPrice": self.prices[each.product], **each.fields},
             )
             for each in lines
         ]

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,17 +27,19 @@ from orderphase.ingress.signature import sign
 from orderphase.mapping import load_mapping
 from orderphase.salesforce.client import SalesforceClient
 from orderphase.salesforce.contracts import Contracts
+from orderphase.salesforce.shape import Org as Shaped
 from orderphase.settings import SalesforceCredentials
-from orderphase.stripe.client import API_VERSION
+from orderphase.stripe.client import API_VERSION, OWN_KEYS
 from sandbox.demo.org import TIMEOUT_SECONDS, Org
 from sandbox.demo.terminal import INDENT, WIDTH
 from sandbox.processes import StackError
 from sandbox.stack import STACK_NAME, LocalStack
+from sandbox.stripe_emulator import StripeEmulator
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LOG_LINES = 5
-FLOWS = ("order_activation", "order_item_update", "cancellation")
+FLOWS = ("order_activation", "order_item_update", "cancellation", "product_upsert", "price_upsert")
 COMMAND = Path(sys.executable).with_name("orderphase")
 COMMAND_WIDTH = WIDTH - len(INDENT)
 
@@ -57,7 +60,8 @@ class World:
         )
         self.stripe = client.v1
         credentials = SalesforceCredentials.from_secret("SalesforceSecret", json.dumps(stack.secrets["SalesforceSecret"]))
-        self._contracts = Contracts(SalesforceClient(credentials, now=lambda: datetime.now(UTC)), load_mapping(), Policies())
+        org = Shaped(SalesforceClient(credentials, now=lambda: datetime.now(UTC)))
+        self._contracts = Contracts(org, load_mapping(), Policies())
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +125,36 @@ class World:
         )
         return status, self._order(order_id, CANCELLED), time.monotonic() - began
 
+    # What Stripe tells the gateway
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Hold Stripe's events back meanwhile. Only the emulator can."""
+        courier = self._emulator.courier
+        courier.pause()
+        try:
+            yield
+        finally:
+            courier.resume()
+
+    def stripe_event(self, kind: str, object_id: str) -> dict[str, Any]:
+        """The latest event of a type about an object, as Stripe has it."""
+        found = self.stripe.events.list({"type": kind, "limit": 100})
+        return next(event for event in (one.to_dict() for one in found.data) if event["data"]["object"]["id"] == object_id)
+
+    def tell(self, event: Mapping[str, Any]) -> int:
+        """Send an event as Stripe would, freshly signed; answers the HTTP status."""
+        body = json.dumps(event, default=str).encode()
+        signature = sign(self._stack.secrets["StripeSecret"]["STRIPE_WEBHOOK_SECRET"], body, datetime.now(UTC))
+        headers = {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}
+        return self.send(requests.Request("POST", self._stack.stripe_events_url, data=body, headers=headers).prepare())
+
+    def listed(self, price_id: str) -> dict[str, Any]:
+        """The price book entry of a Stripe price, as soon as there is one."""
+        statement = f"SELECT Id FROM PricebookEntry WHERE Stripe_Price_Id__c = '{price_id}'"  # noqa: S608 (SOQL)
+        (found,) = self.until(f"the price book lists {price_id}", lambda: self.org.query(statement))
+        return self.org.record("PricebookEntry", found["Id"])
+
     # Orderphase
 
     def preview(self, order_id: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -162,9 +196,13 @@ class World:
 
     def writes(self) -> int:
         """How many requests have changed something at Stripe so far. Only the emulator can tell."""
+        return self._emulator.writes()
+
+    @property
+    def _emulator(self) -> StripeEmulator:
         if self._stack.stripe is None:
             raise StackError("the demo runs against the built-in emulators alone")
-        return self._stack.stripe.writes()
+        return self._stack.stripe
 
     def customers(self) -> int:
         """How many customers there are."""
@@ -176,6 +214,13 @@ class World:
         schedules = [schedule.to_dict() for schedule in found.auto_paging_iter()]
         return [one for one in schedules if one["metadata"].get("salesforce_contract_id") == contract_id]
 
+    def redeemed(self, subscription_id: str) -> dict[str, str]:
+        """The coupons of the discounts that run on a subscription, by the discounts' ids."""
+        params: Any = {"expand": ["discounts", "items.data.discounts"]}
+        found = self.stripe.subscriptions.retrieve(subscription_id, params).to_dict()
+        discounts = [*found["discounts"], *(one for item in found["items"]["data"] for one in item["discounts"])]
+        return {one["id"]: one["source"]["coupon"] for one in discounts}
+
     def was_sent(self, schedule: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
         """Whether an update with exactly these parameters was the last change of a contract's schedule.
 
@@ -184,7 +229,7 @@ class World:
         """
         metadata = schedule["metadata"]
         parts = (metadata["salesforce_org_id"], metadata["salesforce_contract_id"], metadata[GENERATION])
-        options: Any = {"idempotency_key": f"update:{':'.join(parts)}"}
+        options: Any = {"idempotency_key": f"{OWN_KEYS}update:{':'.join(parts)}"}
         try:
             again = self.stripe.subscription_schedules.update(schedule["id"], cast("Any", params), options)
         except stripe.IdempotencyError:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -110,6 +114,23 @@ class Company(Org):
     def send(self, order: str, event_id: str, kind: str = "order.activated", **data: Any) -> None:
         """Send an event about an order."""
         self.post(self.event(kind, order, event_id, contract_id=self.record("Order", order)["ContractId"], **data))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start an `orderphase` command that finds the stack by its name, as anybody's does who may read it."""
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ORDERPHASE_"))}
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("orderphase"), *arguments, "--stack", STACK_NAME],
+            env=mine | self.stack.local_aws.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Run it to its end; answers its exit code and what it has printed."""
+        with self.start(*arguments) as process:
+            printed, problem = process.communicate(timeout=10 * DEADLINE)
+        return process.returncode, printed or problem
 
     def look_for_due_contracts(self) -> Any:
         """Invoke the rolling window as its schedule does; answers what it answers."""

@@ -44,6 +44,7 @@ def test_the_same_event_again_changes_nothing(company: Company) -> None:
 
 def test_a_faulty_order_is_refused_with_all_its_findings(company: Company) -> None:
     account, entry = company.account(), company.entry(interval=None)
+    company.stack.settle(DEADLINE)  # the product is in Stripe
     writes = company.stripe.writes()
     order = company.sell(account, entry, Stripe_Discount_Percent_Off__c=10, Stripe_Discount_Amount_Off__c=5)
 

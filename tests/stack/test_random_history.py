@@ -14,24 +14,31 @@ from datetime import UTC, date, datetime
 from typing import Any, cast
 
 from orderphase.domain.consolidation import consolidate
+from orderphase.domain.lines import Order, OrderLine
 from orderphase.domain.phases import Phase
 from orderphase.domain.planning import MAX_PHASES
 from orderphase.domain.policies import Policies
+from orderphase.domain.pricing import priced
 from orderphase.domain.schedules import Content, HeldSchedule, Span, held_spans, wanted_spans
 from orderphase.mapping import load_mapping
 from orderphase.salesforce.client import SalesforceClient
 from orderphase.salesforce.contracts import Contracts
+from orderphase.salesforce.shape import Org as Shaped
 from orderphase.settings import SalesforceCredentials
+from orderphase.stripe.account import lookup_key
 from orderphase.stripe.schedules import EXPANDED, read_schedule
 from sandbox.build import FLOWS
 from sandbox.salesforce_emulator.contract_rules import add_months
+from sandbox.stack import STRIPE_ACCOUNT
 from tests.org import line
 from tests.stack.company import DEADLINE, Company
 
 STEPS = int(os.environ.get("ORDERPHASE_STEPS", "60"))
 TERM = 12
 PRICES = (10, 25, 40, 99)
-STATUS = "Stripe_Sync_Status__c"
+# Beside the price book's. Few, so that several contracts have the same.
+OWN_PRICES = (9.5, 20, 33.333)
+STATUS, CURRENCY = "Stripe_Sync_Status__c", "USD"
 PERCENT, AMOUNT = "Stripe_Discount_Percent_Off__c", "Stripe_Discount_Amount_Off__c"
 
 # What a line may say that cannot be billed, and what puts it right.
@@ -92,7 +99,8 @@ class History:
             (5, self.quantity),
             (4, self.end_date),
             (4, self.discount),
-            (2, self.line_discount),
+            (3, self.line_discount),
+            (4, self.unit_price),
             (5, self.repeat),
             (4, self.bad_order),
             (4, self.correct),
@@ -176,7 +184,7 @@ class History:
         return f"{deal.contract}: {chosen.id} ends after {chosen.months[1]} months"
 
     def discount(self, deal: Deal) -> str | None:
-        """Another discount on the first order. No field of a line has changed, so its event is sent again by hand."""
+        """Another discount on the first order. The org tells of no such change, so its event is sent again by hand."""
         if not deal.orders or deal.bad:
             return None
         percent = self.chance.choice([None, 5, 12.5, 20])
@@ -185,13 +193,22 @@ class History:
         return f"{deal.contract}: {percent} percent off everything"
 
     def line_discount(self, deal: Deal) -> str | None:
-        """Another discount on a line, likewise."""
+        """Another discount on a line; 0 is none."""
         if not deal.lines or deal.bad:
             return None
-        chosen, amount = self.chance.choice(deal.lines), self.chance.choice([None, "1.50", "2"])
+        chosen, amount = self.chance.choice(deal.lines), self.chance.choice([None, 0, "1.50", "2"])
         self.company.salesforce.update("OrderItem", chosen.id, {AMOUNT: amount})
-        self._again(deal, deal.orders[0])
         return f"{deal.contract}: {amount} off {chosen.id}"
+
+    def unit_price(self, deal: Deal) -> str | None:
+        """Another price of a line's own, or the price book's again."""
+        chosen = self._editable(deal)
+        if chosen is None:
+            return None
+        standard = PRICES[self._entries.index(chosen.entry)]
+        price = self.chance.choice([standard, *OWN_PRICES])
+        self.company.salesforce.update("OrderItem", chosen.id, {"UnitPrice": price})
+        return f"{deal.contract}: {chosen.id} at {price}"
 
     def repeat(self, deal: Deal) -> str | None:
         """An earlier event once more: the same bytes, or under another id and so as if it were new."""
@@ -294,13 +311,20 @@ class History:
     def _sell(
         self, deal: Deal, sold: Sequence[tuple[str, tuple[int, int], int]], *, activated: bool = True, **fields: Any
     ) -> str:
-        lines = [line(entry, deal.day(start), deal.day(end), Quantity=many) for entry, (start, end), many in sold]
+        lines = [
+            line(entry, deal.day(start), deal.day(end), Quantity=many, **self._own_price())
+            for entry, (start, end), many in sold
+        ]
         order = self._order(deal, lines, **fields)
         for (entry, months, many), line_id in zip(sold, self.company.lines_of(order), strict=True):
             deal.lines.append(Line(line_id, entry, months, many))
         if activated:
             self._activate(deal, order)
         return order
+
+    def _own_price(self) -> dict[str, Any]:
+        """Now and then, a price of a line's own."""
+        return {"UnitPrice": self.chance.choice(OWN_PRICES)} if self.chance.random() < 0.2 else {}
 
     def _order(self, deal: Deal, lines: Sequence[dict[str, Any]], **fields: Any) -> str:
         return self.company.order(deal.account, deal.contract, *lines, activated=False, EffectiveDate=deal.day(0), **fields)
@@ -339,7 +363,7 @@ def test_after_a_random_history_stripe_has_what_was_sold(company: Company) -> No
 def _faults(company: Company, deal: Deal) -> list[str]:
     """What is not as it should be with a contract."""
     now = datetime.now(UTC)
-    activated = _contracts(company).read(deal.orders[0]).orders if deal.orders else ()
+    activated = _sold(company, deal.orders[0]) if deal.orders else ()
     schedules = company.schedules(deal.contract)
     live = [one["id"] for one in schedules if one["status"] in ("not_started", "active")]
     faults = []
@@ -368,11 +392,25 @@ def _faults(company: Company, deal: Deal) -> list[str]:
     return faults
 
 
+def _sold(company: Company, order: str) -> tuple[Order, ...]:
+    """The activated orders of a contract; where a line has a price of its own, it is looked up in Stripe by what it is."""
+    orders = priced(_contracts(company).read(order).orders, Policies(), CURRENCY)
+    made = {one["lookup_key"]: one["id"] for one in company.stripe.objects(STRIPE_ACCOUNT, "price")}
+
+    def found(line: OrderLine) -> OrderLine:
+        if line.entry is None or not line.entry.custom:
+            return line
+        key = lookup_key(line.entry, org_id=company.salesforce.org_id)
+        return replace(line, entry=replace(line.entry, price_id=made.get(key)))
+
+    return tuple(replace(one, lines=tuple(found(line) for line in one.lines)) for one in orders)
+
+
 def _contracts(company: Company) -> Contracts:
     """The org's contracts over its REST API."""
     secret = json.dumps(company.stack.secrets["SalesforceSecret"])
     client = SalesforceClient(SalesforceCredentials.from_secret("SalesforceSecret", secret), now=lambda: datetime.now(UTC))
-    return Contracts(client, load_mapping(), Policies())
+    return Contracts(Shaped(client), load_mapping(), Policies())
 
 
 def _held(company: Company, schedule_id: str) -> HeldSchedule:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.stack.company import DEADLINE, Company, until
 
-FUNCTIONS = ("salesforce_webhook", "order_activation", "order_item_update", "cancellation", "rolling_window")
+FLOWS = ("order_activation", "order_item_update", "cancellation", "product_upsert", "price_upsert", "account_upsert")
+FUNCTIONS = ("salesforce_webhook", "stripe_webhook", *FLOWS, "rolling_window")
 
 
 def test_no_log_line_names_a_person_or_a_secret(company: Company) -> None:

@@ -58,7 +58,8 @@ def test_a_large_body_reaches_the_functions_own_limit(stack: LocalStack) -> None
 
 
 def test_other_paths_and_methods_are_the_apis_to_refuse(stack: LocalStack) -> None:
-    for method, path in (("GET", "/salesforce/events"), ("POST", "/nowhere")):
+    refused = ("GET", "/salesforce/events"), ("GET", "/stripe/default/events"), ("POST", "/stripe/events"), ("POST", "/nowhere")
+    for method, path in refused:
         answer = requests.request(method, f"{stack.url}{path}", timeout=30)
         assert (answer.status_code, answer.json()) == (403, {"message": "Missing Authentication Token"})
 

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from datetime import date
 
 from sandbox.demo.report import Scene
-from sandbox.demo.scenes import cancellations, change_order, discounts, faults, first_order, line_edit, preview, repetition
+from sandbox.demo.scenes import (
+    amendment,
+    cancellations,
+    change_order,
+    discounts,
+    faults,
+    first_order,
+    line_edit,
+    moved,
+    own_price,
+    preview,
+    repetition,
+    stripe_price,
+)
 from sandbox.demo.shop import Shop
 from sandbox.demo.world import World
 
@@ -23,6 +36,10 @@ def play(world: World, today: date) -> Iterator[Scene]:
     yield line_edit.play(world, sold)
     discounted = discounts.sell(shop)
     yield discounts.play(world, discounted)
+    yield amendment.play(world, shop)
+    yield stripe_price.play(world, shop)
+    yield moved.play(world, shop)
+    yield own_price.play(world, shop)
     yield faults.play(world, shop)
     yield repetition.play(world, sold)
     yield cancellations.play(world, shop, discounted, sold)

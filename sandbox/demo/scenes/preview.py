@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from orderphase.stripe.account import side_by_side
 from sandbox.demo.report import Block, Output, Paragraph, Raw, Scene, equal
 from sandbox.demo.shop import CUSTOMER, PRICES, Draft, Shop, line
 from sandbox.demo.world import World
@@ -21,8 +22,7 @@ def enter(shop: Shop, sold: Draft) -> Draft:
 def play(world: World, sold: Draft, change: Draft) -> tuple[Scene, dict[str, Any]]:
     """Preview the order; answers also the preview as JSON, for what follows."""
     before = world.writes()
-    shown = world.preview(change.order_id)
-    answered = world.preview(change.order_id, "--json")
+    shown, answered = side_by_side(lambda options: world.preview(change.order_id, *options), [(), ("--json",)])
     preview: dict[str, Any] = json.loads(answered.stdout or "{}")
     (schedule,) = world.schedules(sold.contract_id)
     invoices = preview.get("invoices", [])
