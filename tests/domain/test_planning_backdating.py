@@ -255,7 +255,7 @@ class TestCatchUp:
 
 
 class TestSoldPrices:
-    def test_it_is_what_the_price_is_made_of_and_of_a_line_that_is_billed_what_it_was_sold_for(self) -> None:
+    def test_it_is_what_the_price_is_made_of_and_unknown_of_a_line_of_which_it_was_not_noted(self) -> None:
         book = entry("01uA", price="12", price_id="price_A")
         lines = (
             line("a", *YEAR, price=None, entry=book, unit_price="10"),
@@ -271,8 +271,6 @@ class TestSoldPrices:
             "price_A": monthly("12"),
             "price_B": monthly("12"),
             "01uF": monthly("12"),
-            "price_G": monthly("10"),
-            "price_H": monthly("12"),
         }
 
     def test_what_was_noted_precedes_it_and_is_known_of_what_no_line_is_billed_at_any_more(self) -> None:

@@ -296,13 +296,15 @@ class TestBilledAlready:
         billed = {"a": self.noted("price_10", "10", "10")}
         assert self.prices([order("1", line("a", *YEAR, entry=BOOK))], billed) == {"a": "price_A"}
 
-    @pytest.mark.parametrize("known", [True, False])
-    def test_a_custom_price_is_shared_by_what_is_sold_later(self, known: bool) -> None:
+    @pytest.mark.parametrize(
+        ("noted", "shared"), [(BilledAt("price_9", Decimal(9), Decimal(9), MONTHLY), True), (BilledAt("price_9"), False)]
+    )
+    def test_a_custom_price_is_shared_by_what_is_sold_later(self, noted: BilledAt, shared: bool) -> None:
+        """If it is known what it costs: to guess would bill another amount."""
         orders = [order("1", sold("a")), order("2", sold("b"), sold("c", "8"), sold("d", "10"))]
-        noted = self.noted("price_9", "9", "9") if known else BilledAt("price_9")
         assert self.prices(orders, {"a": noted}) == {
             "a": "price_9",
-            "b": "price_9",
+            "b": "price_9" if shared else "01t-01u_usd_900_month1",
             "c": "01t-01u_usd_800_month1",
             "d": "price_10",
         }
@@ -315,7 +317,8 @@ class TestBilledAlready:
         noted = self.noted("price_old", "10", "10") if known else BilledAt("price_old")
         choices = Policies(custom_pricing=policy, quantity_conflict="sum")
         found = priced(orders, choices, "USD", {"a": noted})
-        assert [line.price for order in found for line in order.lines] == ["price_old", "price_10", "price_old"]
+        alike = "price_old" if known else "price_10"
+        assert [line.price for order in found for line in order.lines] == ["price_old", "price_10", alike]
         assert [one.code for one in consolidate(found, choices).findings] == ["custom_price"]
 
     @pytest.mark.parametrize("policy", ["create", "error", "standard"])

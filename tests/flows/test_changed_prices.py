@@ -52,7 +52,7 @@ class TestAChangedAmount:
         assert here.schedules()[0]["phases"][0]["items"][0]["price"] == old["id"]
         assert (report.outcome, codes(report)) == ("synced", ["price_replaced"])
         message = here.salesforce.query("SELECT Stripe_Sync_Message__c FROM Order ORDER BY Id DESC LIMIT 1")[0]
-        for word in (deal.entry, "to 12", old["id"], new["id"]):
+        for word in (deal.entry, "says 12", old["id"], new["id"]):
             assert word in message["Stripe_Sync_Message__c"]
 
     def test_it_is_told_once(self, here: World) -> None:

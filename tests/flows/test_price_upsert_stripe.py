@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orderphase.errors import ConflictError, OrderphaseError
+from orderphase.salesforce.catalogue import CatalogueRecords
 from tests.flows.catalogue_world import OTHER_KEY, CatalogueWorld, catalogue_world
 from tests.flows.world import ACCOUNT, ORG
 
@@ -491,10 +492,8 @@ class TestRaces:
             return held
 
         flow._upserts.records.read = overtaken  # type: ignore[method-assign]
-        with pytest.raises(ConflictError):
-            flow.from_stripe(euros, account="default", event_id="evt")
+        assert flow.from_stripe(euros, account="default", event_id="evt").outcome == "unchanged"
 
-        assert here.price_event(euros).outcome == "unchanged"
         assert len(here.entries()) == 2
 
     def test_the_price_id_has_got_elsewhere_meanwhile(self, here: CatalogueWorld) -> None:
@@ -505,15 +504,30 @@ class TestRaces:
 
         def overtaken(**ids: Any) -> Any:
             held = read(**ids)
+            flow._upserts.records.read = read  # type: ignore[method-assign]
             here.entry(Stripe_Price_Id__c=euros)
             return held
 
         flow._upserts.records.read = overtaken  # type: ignore[method-assign]
-        with pytest.raises(ConflictError) as raised:
-            flow.from_stripe(euros, account="default", event_id="evt")
+        report = flow.from_stripe(euros, account="default", event_id="evt")
 
-        assert raised.value.code == "DUPLICATE_VALUE"
-        assert here.price_event(euros).outcome == "failed"
+        assert report.outcome == "failed"
+        assert "is on another price book entry already" in report.message
+
+    def test_overtaken_again_and_again(self, here: CatalogueWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Then the queue brings the event back."""
+        price = here.stripe_price(here.stripe_product())
+        tries = []
+
+        def overtaken(*_: Any) -> None:
+            tries.append(price)
+            raise ConflictError("Somebody was quicker.")
+
+        monkeypatch.setattr(CatalogueRecords, "write", overtaken)
+        with pytest.raises(ConflictError):
+            here.price_event(price)
+
+        assert tries == [price, price]
 
 
 class TestRefusals:

@@ -343,6 +343,11 @@ class TestEvents:
         ]
 
         assert [report.outcome for report in reports] == ["skipped"] * 3
+        told = (
+            "The integration user changed only fields that Orderphase writes, so this counts as its own change "
+            "(IgnoreOwnEvents). Use another user for edits."
+        )
+        assert {report.message for report in reports} == {told}
         assert here.calls() == (0, 0)
 
     @pytest.mark.parametrize("by", [None, SOMEBODY])

@@ -124,5 +124,5 @@ def test_a_refusal_for_want_of_permission_is_not_remembered(world: World) -> Non
     ("key", "permissions"), [("sk_test_none", {}), (KEY, {"unicorns": "read"}), (KEY, {"customers": "delete"})]
 )
 def test_a_restriction_of_what_there_is_not(world: World, key: str, permissions: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="resources are coupons, customers"):
+    with pytest.raises(ValueError, match="resources are accounts, coupons, customers"):
         world.emulator.restrict(key, permissions)

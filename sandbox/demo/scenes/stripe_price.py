@@ -75,7 +75,7 @@ def play(world: World, shop: Shop) -> Scene:
             equal("There is no other entry", _entries(world, listed), [listed["Id"]]),
             equal("The first price's event, sent twice more, starts one run", len(late), 1),
             equal("What comes late writes nothing", {one["outcome"] for one in late} - NOTHING_WRITTEN, set()),
-            equal("The entry still has the new price", entry, followed),
+            equal("The entry still has the new price", _terms(entry), _terms(followed)),
         ],
     )
 

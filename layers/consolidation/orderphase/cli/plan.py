@@ -17,6 +17,7 @@ from orderphase.domain.findings import Finding, finding, in_order
 from orderphase.domain.lines import BilledAt, Order
 from orderphase.domain.phases import Consolidation
 from orderphase.domain.planning import Plan, Situation, plan
+from orderphase.domain.policies import Policies
 from orderphase.domain.pricing import priced
 from orderphase.domain.requests import metadata_of
 from orderphase.domain.schedules import HeldSchedule
@@ -59,7 +60,7 @@ def plan_situated(given: Situated) -> tuple[Plan, dict[str, Any]]:
     contract_id = _contract_id(snapshot)
     schedule = None if given.schedule is None else read_schedule(given.schedule)
     orders = [order for order in snapshot.orders if order.activated] or snapshot.orders
-    billed = {line: BilledAt(price) for line, price in schedule.line_prices.items()} if schedule else {}
+    billed = _billed_at(orders, schedule, snapshot.policies) if schedule else {}
     # An org with one currency has it nowhere on its records.
     currency = schedule.currency if schedule else _currency(orders)
     orders = priced([replace(order, currency=order.currency or currency) for order in orders], snapshot.policies, None, billed)
@@ -75,6 +76,22 @@ def plan_situated(given: Situated) -> tuple[Plan, dict[str, Any]]:
         products={price: entry.product.product_id or entry.product.id for price, entry in _entries(orders).items()},
     )
     return made, params
+
+
+def _billed_at(orders: Sequence[Order], schedule: HeldSchedule, policies: Policies) -> dict[str, BilledAt]:
+    """What the lines are billed at that a schedule names. Offline, a price costs what its line was sold at."""
+    prices = schedule.line_prices
+    lines = [line for order in orders for line in order.lines if line.id in prices]
+    if policies.unit_prices == "per_term":
+        return {line.id: BilledAt(prices[line.id]) for line in lines}
+    return {
+        line.id: BilledAt(
+            prices[line.id],
+            amount=line.unit_price if line.unit_price is not None else line.entry.unit_price if line.entry else None,
+            interval=line.entry.interval if line.entry else None,
+        )
+        for line in lines
+    }
 
 
 def _contract_id(snapshot: Snapshot) -> str:

@@ -29,7 +29,8 @@ class Address:
 class Account:
     """A Salesforce Account; `customer_id` is its Stripe customer, where it has one already.
 
-    email: where invoices go. metadata: what its customer carries beside our own keys.
+    email: where invoices go; email_of_order: whether an order says so, and not the account. metadata: what its customer
+    carries beside our own keys.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Account:
     phone: str | None = None
     description: str | None = None
     email: str | None = None
+    email_of_order: bool = False
     billing: Address = Address()
     shipping: Address = Address()
     shipping_phone: str | None = None

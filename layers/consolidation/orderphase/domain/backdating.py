@@ -105,17 +105,16 @@ def missed_findings(intervals: Sequence[Missed], *, new: bool, zone: ZoneInfo) -
         yield finding("change_in_past", message, lines=lines, start=start, end=end)
 
 
-def sold_prices(orders: Iterable[Order], billed: Iterable[BilledAt] = ()) -> dict[str, SoldPrice]:
+def sold_prices(orders: Sequence[Order], billed: Iterable[BilledAt] = ()) -> dict[str, SoldPrice]:
     """What each price costs: as it was noted when it was made, else as the entry says that it is made of.
 
     billed: what was noted of lines that may be billed at another price by now.
     """
-    known = {one.price: SoldPrice(one.amount, one.interval) for one in billed if one.amount is not None and one.interval}
+    noted = [*billed, *(line.billed_at for order in orders for line in order.lines if line.billed_at)]
+    known = {one.price: SoldPrice(one.amount, one.interval) for one in noted if one.amount is not None and one.interval}
     for order in orders:
         for line in order.lines:
-            amount = line.entry.unit_price if line.entry else None
-            if line.billed_at and line.unit_price is not None:
-                amount = line.unit_price
+            amount = line.entry.unit_price if line.entry and not line.billed_at else None
             if line.price is not None and line.interval is not None and amount is not None:
                 known.setdefault(line.price, SoldPrice(amount, line.interval))
     return known

@@ -76,7 +76,7 @@ REMEDIES = {
     "customer_not_updated": "Correct the account; the order is billed all the same.",
     "customer_value": "Correct it on the account; Stripe takes the rest.",
     "account_merged": "Nothing: what is billed stays with its customer, who now belongs to the other account.",
-    "stripe_account_unknown": "Correct the name of the Stripe account, or add that account to the deployment.",
+    "stripe_account_unknown": "Correct the name of the Stripe account, or add it to MoreStripeAccounts and make its secret.",
     "stripe_account_conflict": "Name the same Stripe account on all orders of the contract.",
     "stripe_account_changed": "Put it back, or end the contract and sell anew under another one.",
     "idempotency_key_used": "Send the event again with another idempotency key, or with none.",

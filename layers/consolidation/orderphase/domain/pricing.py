@@ -75,10 +75,7 @@ def _line(line: OrderLine, policies: Policies, currency: str | None, billed: Map
     noted = billed.get(line.id)
     if noted is None or line.price_id or (None not in (noted.sold, line.unit_price) and noted.sold != line.unit_price):
         return _priced(line, policies, currency)
-    if noted.amount is None or noted.interval is None:
-        # What it costs is not known, so it costs what it would today.
-        return replace(_priced(line, policies, currency), billed_at=noted)
-    return replace(line, unit_price=noted.amount, billed_at=noted)
+    return replace(line, unit_price=noted.amount if noted.amount is not None else line.unit_price, billed_at=noted)
 
 
 def _content(line: OrderLine) -> tuple[str, Decimal | None, BillingInterval | None] | None:
@@ -86,6 +83,8 @@ def _content(line: OrderLine) -> tuple[str, Decimal | None, BillingInterval | No
     if line.entry is None or line.price_id:
         return None
     noted = line.billed_at
+    if noted is not None and None in (noted.amount, noted.interval):
+        return None
     # Not the entry's, at which a line that was sold otherwise is refused, or billed with a warning.
     sold = line.unit_price if line.unit_price is not None else line.entry.unit_price
     return line.entry.product.id, noted.amount if noted and noted.amount is not None else sold, line.interval

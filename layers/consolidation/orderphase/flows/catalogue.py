@@ -335,7 +335,7 @@ def _without_ids(entry: PriceBookEntry) -> PriceBookEntry:
 def _replaced(entry: PriceBookEntry, price: str, before: str) -> Finding:
     amount = plain(entry.unit_price) if entry.unit_price is not None else "another price"
     message = (
-        f"The price book entry {entry.id} of {entry.product.name} has changed, to {amount}: it is billed by the "
-        f"new price {price}; what runs keeps {before}."
+        f"The price book entry {entry.id} of {entry.product.name} says {amount}, and {before} does not bill that now: "
+        f"{price} does; what runs keeps {before}."
     )
     return finding("price_replaced", message)

@@ -151,7 +151,11 @@ class CatalogueUpserts:
             if self._ignore_own_events and edit.changed and edit.user_id is not None:
                 us = edit.user_id[:15] == self.records.client.user_id[:15]
                 if us and edit.changed <= {name.lower() for name in (*ours, id_field)}:
-                    return Report("skipped", "This deployment has made the change itself.", record_id)
+                    message = (
+                        "The integration user changed only fields that Orderphase writes, so this counts as its own change "
+                        "(IgnoreOwnEvents). Use another user for edits."
+                    )
+                    return Report("skipped", message, record_id)
             return work()
 
         return self._of_org(flow, record_id, event_id, org_id, handle)
@@ -174,13 +178,21 @@ class CatalogueUpserts:
 
         def handle() -> Report:
             try:
-                return work()
+                return self._unless_raced(work)
             except NotListedError as problem:
                 return Report(problem.outcome, problem.message, record_id)
             except DataError as problem:
                 return Report("failed", problem.message, record_id, error=problem)
 
         return self._runs.run(flow, self._runs.new_id(), record_id, event_id, handle)
+
+    @staticmethod
+    def _unless_raced(work: Callable[[], Report]) -> Report:
+        """Do it again where the other flow was quicker: product and price are often made at once, and a queue waits minutes."""
+        try:
+            return work()
+        except ConflictError:
+            return work()
 
     # How Stripe's catalogue gets into the price book
 

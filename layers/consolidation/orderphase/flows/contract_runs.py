@@ -68,6 +68,11 @@ class Run:
     started_at: datetime
     key: str | None = None
 
+    @property
+    def asked_by(self) -> str | None:
+        """The event with the key that was given."""
+        return f"{self.event_id} {self.key}" if self.key else None
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -230,7 +235,9 @@ class ContractRuns:
         desk = self.desk(account)
         if found is not None and noted is None:
             return desk, Known(state, intent, None, (found,), ours=False)
-        known = desk.proposals.know(state, intent, org_id=self.contracts.org_id)
+        known = desk.proposals.know(
+            state, intent, org_id=self.contracts.org_id, customers=self._customers_of(state, intent, desk)
+        )
         if found is not None and found.code == "stripe_account_changed" and known.schedule is None and not known.found:
             # What was intended there was refused and never made, so the orders may name another account.
             return self.desk(self._account_of(state, None)[0]), Known(state, None, None)
@@ -240,6 +247,12 @@ class ContractRuns:
         if before and now and before != now and known.schedule:
             known = replace(known, merged=self._salesforce_accounts.merged_into(before) == now)
         return desk, known
+
+    def _customers_of(self, state: ContractState, intent: Intent | None, desk: Desk) -> list[str]:
+        """Whose schedules are looked through: where Salesforce is not told, a ledger that was lost leaves no other trace."""
+        if intent is not None or self.policies.write_back != "none" or state.account is None:
+            return []
+        return desk.customers.everyone(state.account)
 
     def _noted_name(self, desk: Desk) -> str | None:
         """The name of the account as the ledger keeps it. That of records that name none may be called something else later."""
@@ -259,7 +272,8 @@ class ContractRuns:
         account = next(iter(named), None) or noted or default
         known = ", ".join(self.stripe.names)
         if account not in self.stripe.names:
-            message = f"There is no Stripe account named {account!r}; there is {known}."
+            who = next((f"Order {order.number} names" for order in named.values()), "The ledger names")
+            message = f"{who} the Stripe account {account!r}; this deployment has: {known}."
             return noted or default, finding("stripe_account_unknown", message, orders=ids)
         if noted is not None and account != noted:
             message = f"The contract is billed in the Stripe account {noted}, but its orders now name {account}."
@@ -343,7 +357,9 @@ class ContractRuns:
             intended(proposal),
             orders=proposal.billed,
             prices=proposal.prices,
+            before=known.prices,
             stripe_account=self._noted_name(desk),
+            given_key=hold.run.asked_by,
             customer_id=customer,
             account_id=state.account.id if state.account else None,
             org_id=org_id,
@@ -367,7 +383,9 @@ class ContractRuns:
         key = f"{org_id}:{state.id}:{intent.generation}"
         if plan.attach is not None:
             return desk.stripe.create_schedule(params, key=Key(f"attach:{key}"), looked=True)
-        given = hold.run.key
+        # What was done for this very event already, and its answer lost, has used the key up.
+        done = known.carried_out and known.last.given_key == hold.run.asked_by
+        given = None if done else hold.run.key
         if instead:
             key, given = f"{key}:{customer}", None
         try:
@@ -476,6 +494,7 @@ class ContractRuns:
             orders=proposal.billed,
             phases=without_lines(plan.wanted),
             prices=proposal.prices,
+            before={},
             stripe_account=self._noted_name(hold.desk),
             settled=None,
             state="applied",

@@ -6,7 +6,7 @@ that an order whose account has not changed costs no request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,8 @@ class CustomerSource:
         if known is None:
             return self._make(account, org_id=org_id, contract_id=contract_id)
         try:
-            return Customer(known, findings=tuple(self.follow(account, known, org_id=org_id, contract_id=contract_id)))
+            told = self.follow(account, known, org_id=org_id, contract_id=contract_id)
+            return Customer(known, findings=(*told, *self._added(account, currency, known)))
         except DataError as refusal:
             return self.instead(account, currency, known, refusal, org_id=org_id)
 
@@ -103,11 +104,13 @@ class CustomerSource:
         fact: Mapping[str, Any] | None = self._facts.read([key]).get(key)
         told: dict[str, str] = dict(fact["told"]) if fact else {}
         now = {field: digest(details.params.get(field)) for field in _FIELDS if field not in details.unusable}
-        if "email" not in details.params or told.get(f"email:{contract_id}") == now["email"]:
+        source = contract_id if account.email_of_order else None
+        by_orders = not contract_id and any(name.startswith("email:") for name in told)
+        if "email" not in details.params or by_orders or (source and told.get(f"email:{source}") == now["email"]):
             now.pop("email", None)
         # What was never told, and is not stated, may be Stripe's own.
         news = [field for field in now if told.get(field, digest(None)) != now[field]]
-        noted = _noted(told | now, contract_id) if "email" in now else _noted(told | now)
+        noted = _noted(told | now, source if "email" in now else None)
         findings: list[Finding] = []
         if not news and noted == told:
             return findings
@@ -178,8 +181,13 @@ class CustomerSource:
             message = f"The account {account.id} cannot be billed in {currency} as well: {refusal.message}"
             raise RefusedError(finding("customer_currency", message))
         made = self._make(account, org_id=org_id, currency=currency, first=first)
-        message = f"The customer {first} of the account {account.id} has another currency; {made.id} is billed in {currency}."
-        return Customer(made.id, made.updates, (*made.findings, finding("customer_added", message)))
+        return Customer(made.id, made.updates, (*made.findings, *self._added(account, currency, made.id)))
+
+    def _added(self, account: Account, currency: str, customer_id: str) -> Iterator[Finding]:
+        """That an account is billed in a currency by a customer of its own."""
+        if self._currency_of(account, currency, customer_id):
+            message = f"In {currency} the account {account.id} is billed by its further customer {customer_id}."
+            yield finding("customer_added", message)
 
     def _make(
         self,
@@ -197,7 +205,7 @@ class CustomerSource:
         if new and self._policies.customer_update != "never":
             told = {**details.params, "metadata": customer_details(account, org_id=org_id).params["metadata"]}
             digests = {field: digest(told.get(field)) for field in _FIELDS}
-            self._facts.note(customer_key(made), {"told": _noted(digests, contract_id)})
+            self._facts.note(customer_key(made), {"told": _noted(digests, contract_id if account.email_of_order else None)})
         elif not new:
             remarks = list(dict.fromkeys([*remarks, *self.follow(account, made, org_id=org_id, contract_id=contract_id)]))
         if currency or not self._told:

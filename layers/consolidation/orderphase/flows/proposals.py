@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orderphase.domain.account import account_findings
 from orderphase.domain.backdating import sold_prices
@@ -28,7 +28,10 @@ from orderphase.domain.sequence import in_sequence, naming_orders
 from orderphase.flows.catalogue import Catalogue, CatalogueSource
 from orderphase.salesforce.contracts import CANCELLED, ContractState
 from orderphase.store.contracts import Intent, next_intent
-from orderphase.stripe.account import Schedule, StripeAccount
+from orderphase.stripe.account import Schedule, StripeAccount, cost_of, side_by_side
+
+if TYPE_CHECKING:
+    import stripe
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,10 @@ class Known:
         """What each line is billed at, as the ledger says; where it does not, as the schedule does."""
         if self.schedule is not None and (self.intent is None or not self.intent.phases):
             return {line: BilledAt(price) for line, price in self.schedule.line_prices.items()}
-        return self.intent.prices if self.intent else {}
+        if self.intent is None:
+            return {}
+        done = self.intent.state != "intended" or self.carried_out
+        return self.intent.prices if done else self.intent.before
 
     @property
     def settled(self) -> tuple[Phase, ...] | None:
@@ -140,6 +146,8 @@ class Proposal:
     @property
     def prices(self) -> dict[str, BilledAt]:
         """What each line is billed at that names no price itself: it stays, whatever the price book says later."""
+        if self.held_up:
+            return dict(self.known.prices)
         sold = {line.id: line.unit_price for order in self.known.state.orders for line in order.lines}
         before = self.known.prices
         lines = [line for order in self.orders for line in order.lines if not line.price_id]
@@ -170,11 +178,12 @@ class Proposals:
         self._now = now
         self._primary = primary
 
-    def know(self, state: ContractState, intent: Intent | None, *, org_id: str) -> Known:
+    def know(self, state: ContractState, intent: Intent | None, *, org_id: str, customers: Iterable[str] = ()) -> Known:
         """Find the schedule that the contract has: one request where Salesforce or the ledger know its id.
 
         After an intent whose end is not known, Stripe is asked: a run may have been cut off. An order without a contract may
         have got its id by being cloned, so there the ledger or the schedule itself has to say that it is this order's.
+        customers: whose schedules are looked through where nobody but the ledger could know it, and does not.
         """
         ours = identity(state.id, has_contract=state.has_contract, org_id=org_id)
         noted = intent.schedule_id if intent else None
@@ -182,18 +191,18 @@ class Proposals:
         schedule = self._stripe.read_schedule(told or noted or "") if told or noted else None
         if not state.has_contract and told != noted and not (schedule and _carries(schedule, ours)):
             told, schedule = None, self._stripe.read_schedule(noted) if noted else None
-        if intent is None and told is None and self._policies.write_back == "none" and self._primary and state.account:
-            # Nobody but the ledger could know, and it does not: it may have been lost.
-            found = self._stripe.find_schedule(ours, customer=state.account.customer_id) if state.account.customer_id else None
-            schedule = self._stripe.read_schedule(found.id) if found else None
+        if intent is None and told is None:
+            for customer in customers:
+                if found := self._stripe.find_schedule(ours, customer=customer):
+                    schedule = self._stripe.read_schedule(found.id)
         if schedule is None and told:
             message = f"The schedule {told}, which Salesforce names, does not exist in this Stripe account."
             return Known(state, intent, None, (finding("schedule_missing", message),), ours=False)
         if schedule is not None and (problem := self._foreign(schedule, noted, ours)):
             return Known(state, intent, schedule, (problem,), ours=False)
         if not (schedule and schedule.bills) and intent is not None and (intent.state == "intended" or not told):
-            customer = intent.customer_id or (state.account.customer_id if self._primary and state.account else None)
-            found = self._stripe.find_schedule(ours, customer=customer) if customer else None
+            billed = intent.customer_id or (state.account.customer_id if self._primary and state.account else None)
+            found = self._stripe.find_schedule(ours, customer=billed) if billed else None
             if found is not None and (schedule is None or found.id != schedule.id):
                 schedule = self._stripe.read_schedule(found.id)
             elif not told and schedule is not None and intent.ends_at is None:
@@ -243,7 +252,8 @@ class Proposals:
         intent, now = known.intent, self._now()
         # An org with one currency has it nowhere on its records.
         stated = [replace(order, currency=order.currency or self._currency) for order in known.state.orders]
-        sold = priced(stated, self._policies, self._currency, known.prices)
+        billed = self._looked_up(known)
+        sold = priced(stated, self._policies, self._currency, billed)
         again = intent is not None and intent.state != "recorded"
         orders, catalogue = self._catalogue.known(sold, again=again)
         situation = Situation(
@@ -281,6 +291,21 @@ class Proposals:
         if catalogue.findings and not made.refused:
             made = replace(made, findings=in_order([*made.findings, *catalogue.findings]))
         return Proposal(known, orders, made, catalogue, everything, frozenset(missing))
+
+    def _looked_up(self, known: Known) -> dict[str, BilledAt]:
+        """What each line is billed at, with what Stripe alone knows of it: what a price costs that was noted without.
+
+        Where nothing bills any more, a price that was archived since is none for a new schedule: the line is priced anew.
+        """
+        noted, anew = known.prices, known.schedule is None or not known.schedule.bills
+        lines = {line.id for order in known.state.orders for line in order.lines if not line.price_id}
+        asked = {one.price for line, one in noted.items() if line in lines and (anew or None in (one.amount, one.interval))}
+        found = dict(zip(sorted(asked), side_by_side(self._stripe.price, sorted(asked)), strict=True))
+        return {
+            line: _with_amount(one, found.get(one.price))
+            for line, one in noted.items()
+            if not anew or ((price := found.get(one.price)) is not None and price.active)
+        }
 
     def _plan(self, known: Known, orders: tuple[Order, ...], consolidated: Consolidation, situation: Situation) -> Plan:
         if not known.ours:
@@ -403,14 +428,22 @@ def _entries(orders: Iterable[Order]) -> set[str]:
     return {line.entry.id for order in orders for line in order.lines if line.entry}
 
 
+def _with_amount(noted: BilledAt, price: stripe.Price | None) -> BilledAt:
+    """What was noted of a line, with what its price costs; of one that is tiered or metered that stays unknown."""
+    cost = cost_of(price) if price is not None and None in (noted.amount, noted.interval) else None
+    return replace(noted, amount=cost[0], interval=cost[1]) if cost else noted
+
+
 def _billed_at(line: OrderLine, sold: Decimal | None, before: BilledAt | None) -> BilledAt:
     """What is noted of a line. What was not known of it is not made up now."""
-    if before is not None and line.billed_at == before:
-        return before
     if line.billed_at is not None:
+        if before is not None and before.price == line.billed_at.price and sold != line.billed_at.amount:
+            sold = before.sold
         return replace(line.billed_at, sold=sold)
     assert line.price is not None  # noqa: S101 (of a line that has one)
-    return BilledAt(line.price, sold, line.entry.unit_price if line.entry else None, line.interval)
+    # Where the entry says no interval, its price may be anything.
+    amount = line.entry.unit_price if line.entry and line.interval else None
+    return BilledAt(line.price, sold, amount, line.interval)
 
 
 def _renamed(settled: Sequence[Phase], orders: Iterable[Order]) -> tuple[Phase, ...]:

@@ -37,6 +37,7 @@ def read_account(record: Mapping[str, Any], mapping: FieldMapping, *, email: str
         phone=text_at(record, names.phone),
         description=text_at(record, names.description),
         email=email or text_at(record, names.email) or text_at(record, names.person_email),
+        email_of_order=bool(email),
         billing=_address(record, names.billing_address),
         shipping=_address(record, names.shipping_address),
         shipping_phone=text_at(record, names.shipping_phone),

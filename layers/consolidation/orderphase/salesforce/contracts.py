@@ -181,19 +181,19 @@ class Contracts:
             order.subscription_id,
             order.sync_status,
             *([order.stripe_account] if order.stripe_account else []),
+            *([order.email] if order.email else []),
             *self._mapping.metadata.schedule.values(),
             *self._mapping.metadata.phase.values(),
         ]
         return columns + (["CurrencyIsoCode"] if self._org.shape.currencies else [])
 
     def _order_fields(self) -> list[str]:
-        contract, email = self._mapping.contract, self._mapping.order.email
+        contract = self._mapping.contract
         of_contract = [contract.schedule_id, contract.subscription_id, contract.stripe_account]
         parents = [
             "ContractId",
             *(f"Contract.{name}" for name in of_contract if name),
             *(f"Account.{name}" for name in account_columns(self._mapping, self._org.shape)),
-            *([email] if email else []),
         ]
         return unique([*self._order_columns(), *parents])
 
@@ -262,7 +262,7 @@ class Contracts:
             id=record["ContractId"] or record["Id"],
             has_contract=contract is not None,
             order=self._order_state(record),
-            account=self._account(record),
+            account=self._account(record, self._email(record, read, activated)),
             schedule_id=holder[names.schedule_id] or None,
             subscription_id=holder[names.subscription_id] or None,
             orders=tuple([replace(order, stripe_account=order.stripe_account or told) for order in read]),
@@ -292,7 +292,14 @@ class Contracts:
             metadata=metadata_at(record, self._mapping.metadata.schedule),
         )
 
-    def _account(self, record: Mapping[str, Any]) -> Account | None:
+    def _email(self, record: Mapping[str, Any], read: Iterable[Order], activated: Mapping[str, Any]) -> str | None:
+        """Where the contract's invoices go: as the newest activated order says that does, else the one asked for."""
+        path = self._mapping.order.email
+        stated = [order for order in read if text_at(activated[order.id], path)]
+        newest = max(stated, key=lambda order: order.age, default=None)
+        return text_at(activated[newest.id] if newest else record, path)
+
+    def _account(self, record: Mapping[str, Any], email: str | None) -> Account | None:
         if record["Account"] is None:
             return None
-        return read_account(record["Account"], self._mapping, email=text_at(record, self._mapping.order.email))
+        return read_account(record["Account"], self._mapping, email=email)

@@ -28,7 +28,8 @@ LEASE = timedelta(seconds=60)
 EXTENSION_INDEX = "by_extension"
 """The index of the contracts whose schedule needs its next phases, by when."""
 
-_TEXTS = ("state", "customer_id", "schedule_id", "subscription_id", "account_id", "org_id", "stripe_account", "message")
+_IDS = ("customer_id", "schedule_id", "subscription_id", "account_id", "org_id")
+_TEXTS = (*_IDS, "state", "stripe_account", "given_key", "message")
 _PHASES = ("phases", "settled")
 _TIMES = ("ends_at", "extend_at")
 _EXTENSION = {"S": "due"}
@@ -43,9 +44,11 @@ class Intent:
     generation: counts the intents of a contract; each has an idempotency key of its own, and the schedule says which it has.
     state: `intended`, nothing is known of Stripe yet; `applied`, the schedule is so; `recorded`, Salesforce knows it too.
     phases: everything that was sold, with the Stripe prices that bill it, but not of which lines; settled: what was so before,
-    while it is `intended`. prices: what each line is billed at that names no price itself.
+    while it is `intended`. prices: what each line is billed at that names no price itself;
+    before: what it was billed at, while it is `intended`.
     orders: ids of the orders that are billed. account_id, org_id: whom it bills, and where the records are. stripe_account: the
-    name of the Stripe account that bills it; None = the one of records that name none.
+    name of the Stripe account that bills it; None = the one of records that name none. given_key: the event and the
+    idempotency key, where whoever asked for it has given one.
     ends_at: for when the contract was cancelled; cancellation: how.
     message: what the orders are to be told beside their ids. extend_at: when the schedule needs its next phases.
     """
@@ -55,6 +58,7 @@ class Intent:
     phases: tuple[Phase, ...] = ()
     settled: tuple[Phase, ...] | None = None
     prices: Mapping[str, BilledAt] = field(default_factory=dict)
+    before: Mapping[str, BilledAt] = field(default_factory=dict)
     state: IntentState = "intended"
     customer_id: str | None = None
     schedule_id: str | None = None
@@ -62,6 +66,7 @@ class Intent:
     account_id: str | None = None
     org_id: str | None = None
     stripe_account: str | None = None
+    given_key: str | None = None
     ends_at: datetime | None = None
     cancellation: CancellationRequest | None = None
     message: str | None = None
@@ -202,7 +207,9 @@ def _item(intent: Intent) -> dict[str, Any]:
         if (moment := getattr(intent, name)) is not None:
             item[name] = _timestamp(moment)
     if intent.prices:
-        item["prices"] = {"B": packed_prices(intent.prices)}
+        item["billed_at"] = {"B": packed_prices(intent.prices)}
+    if intent.before:
+        item["billed_before"] = {"B": packed_prices(intent.before)}
     if intent.cancellation is not None:
         item["cancellation"] = {"S": json.dumps(asdict(intent.cancellation), default=str)}
     if intent.orders:
@@ -217,8 +224,11 @@ def _intent(item: Any) -> Intent | None:
     values: dict[str, Any] = {name: item[name]["S"] for name in _TEXTS if name in item}
     values |= {name: unpacked(item[name]["B"]) for name in _PHASES if name in item}
     values |= {name: datetime.fromtimestamp(float(item[name]["N"]), UTC) for name in _TIMES if name in item}
-    if "prices" in item:
-        values["prices"] = unpacked_prices(item["prices"]["B"])
+    # An earlier version has written `prices`, and reads it: it is not written any more.
+    for name, attributes in (("prices", ("prices", "billed_at")), ("before", ("billed_before",))):
+        for attribute in attributes:
+            if attribute in item:
+                values[name] = unpacked_prices(item[attribute]["B"])
     if "cancellation" in item:
         asked = json.loads(item["cancellation"]["S"])
         day = asked.pop("date")

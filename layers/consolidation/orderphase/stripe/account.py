@@ -20,7 +20,7 @@ import stripe
 
 from orderphase.domain.catalogue import BillingInterval, PriceBookEntry, Product
 from orderphase.domain.listing import sent_name
-from orderphase.domain.money import plain, unit_amount
+from orderphase.domain.money import exponent, plain, unit_amount
 from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, UnknownOutcomeError
@@ -259,6 +259,15 @@ def is_price_of(price: stripe.Price, entry: PriceBookEntry, *, currency: str) ->
         and price.recurring is not None
         and (price.recurring.interval, price.recurring.interval_count) == (interval.unit, interval.count)
     )
+
+
+def cost_of(price: stripe.Price) -> tuple[Decimal, BillingInterval] | None:
+    """What one unit of a price costs, in major units, and how often; None of one that is tiered, metered or billed once."""
+    recurring = price.recurring
+    if price.unit_amount_decimal is None or recurring is None or recurring.usage_type != "licensed":
+        return None
+    amount = Decimal(price.unit_amount_decimal).scaleb(-exponent(price.currency))
+    return amount, BillingInterval(cast("Any", recurring.interval), recurring.interval_count)
 
 
 def product_of(price: stripe.Price) -> str:
