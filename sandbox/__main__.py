@@ -21,6 +21,9 @@ from sandbox.stack import LocalStack
 
 PORT = 8787
 
+Waiting = tuple[Draft, str]
+"""An order that waits for its activation, and the id of the product of its first line."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; answers the exit code."""
@@ -32,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("invoke", help="run each function in its container with its sample events (needs a container engine)")
     look = commands.add_parser("show", help="look into the running stack")
     look.add_argument("what", choices=VIEWS)
+    look.add_argument("--json", action="store_true", help="of the sync log, all that it says")
     chosen = parser.parse_args(arguments)
 
     # Ended from outside is ended like Ctrl-C: nothing may stay behind.
@@ -50,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
                 return invoke()
             case "show":
-                for line in show(chosen.what):
+                for line in show(chosen.what, whole=chosen.json):
                     print(line)
             case "local":
                 run_local(chosen.port)
@@ -66,31 +70,34 @@ def main(arguments: list[str] | None = None) -> int:
 def run_local(port: int) -> None:
     """Start the stack on `port`, say where everything is, and stay until interrupted."""
     stack = LocalStack(port)
-    stack.start(lambda line: print(line, file=sys.stderr))
+    waiting: list[Waiting] = []
+    stack.start(lambda line: print(line, file=sys.stderr), lambda person: waiting.append(_fill(person)))
     with stack:
-        print(guide(stack), flush=True)
+        print(guide(stack, *waiting), flush=True)
         threading.Event().wait()
 
 
-def guide(stack: LocalStack) -> str:
-    """Where everything is in a running stack, and how to use it. The emulated org gets an order that can be activated."""
+def guide(stack: LocalStack, waiting: Waiting | None = None) -> str:
+    """Where everything is in a running stack, and how to use it. waiting: what the emulated org was filled with."""
     stripe, salesforce = stack.secrets["StripeSecret"], stack.secrets["SalesforceSecret"]
     key = f"   emulator, key {stripe['STRIPE_API_KEY']}"
     events = "it sends its events there by itself"
     if stack.stripe is None:
         events = "forward that account's product.* and price.* events to it; STRIPE_WEBHOOK_SECRET is what they are signed with"
     client = f"   emulator, client {salesforce['SALESFORCE_CLIENT_ID']}, secret {salesforce['SALESFORCE_CLIENT_SECRET']}"
+    client += "; a person: client {SALESFORCE_CLIENT_ID}, secret {SALESFORCE_CLIENT_SECRET}".format(**stack.person)
     order, activation = "801000000000001AAA", ""
-    if stack.salesforce is not None:
-        draft = _draft(salesforce)
-        order = draft.order_id
+    if waiting is not None:
+        draft, product_id = waiting
+        person, order = stack.person, draft.order_id
         activation = ACTIVATION.format(
             salesforce=salesforce["SALESFORCE_LOGIN_URL"],
-            client=salesforce["SALESFORCE_CLIENT_ID"],
-            client_secret=salesforce["SALESFORCE_CLIENT_SECRET"],
+            client=person["SALESFORCE_CLIENT_ID"],
+            client_secret=person["SALESFORCE_CLIENT_SECRET"],
             version=API_VERSION,
             order=order,
             line=draft.line_ids[0],
+            product=product_id,
             stripe=stripe["STRIPE_API_BASE"],
             key=stripe["STRIPE_API_KEY"],
         )
@@ -109,11 +116,12 @@ def guide(stack: LocalStack) -> str:
     )
 
 
-def _draft(salesforce: Mapping[str, str]) -> Draft:
-    """An order that waits for its activation."""
-    with closing(Org(salesforce)) as org:
+def _fill(person: Mapping[str, str]) -> Waiting:
+    """Enter an order of two products."""
+    with closing(Org(person)) as org:
         shop = Shop(org, datetime.now(UTC).date())
-        return shop.draft(line("Platform", "1", (0, 12)), line("Analytics", "10", (5, 12)))
+        draft = shop.draft(line("Platform", "1", (0, 12)), line("Analytics", "10", (5, 12)))
+        return draft, shop.product_ids["Platform"]
 
 
 def _port(text: str) -> int:
@@ -128,7 +136,8 @@ See what the order that waits in the org would do:
 
   .venv/bin/orderphase preview {order}
 
-Activate the order that waits in the org (paste it); the org tells the gateway by itself:
+Activate the order that waits in the org (paste it), as a person and not as the integration user, whose edits of products and
+prices count as Orderphase's own; the org tells the gateway by itself:
 
   token=$(curl -s {salesforce}/services/oauth2/token -d grant_type=client_credentials -d client_id={client} \\
     -d client_secret={client_secret} | sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/')
@@ -144,6 +153,12 @@ Change the quantity of its first line; the org tells that as well, and the sched
 
   curl -s -X PATCH {salesforce}/services/data/v{version}/sobjects/OrderItem/{line} -H "Authorization: Bearer $token" \\
     -H 'Content-Type: application/json' -d '{{"Quantity": 3}}'
+
+Rename a product; Stripe follows:
+
+  curl -s -X PATCH {salesforce}/services/data/v{version}/sobjects/Product2/{product} -H "Authorization: Bearer $token" \\
+    -H 'Content-Type: application/json' -d '{{"Name": "Platform Plus"}}'
+  curl -s {stripe}/v1/products -u {key}:
 """
 
 GUIDE = """
@@ -168,7 +183,7 @@ ends its contract at once, and for good:
 
 Look inside:
 
-  .venv/bin/python -m sandbox show queues       also: sync-log, contracts, catalogue, deliveries, logs
+  .venv/bin/python -m sandbox show queues       also: sync-log (--json: all of it), contracts, catalogue, deliveries, logs
 
 Use real systems instead of the emulators (before `make local`):
 

@@ -46,8 +46,12 @@ STRIPE_KEY = "sk_test_orderphase_local"
 STRIPE_ACCOUNT = "acct_orderphaselocal"
 SALESFORCE_CLIENT_ID = "orderphase-local"
 SALESFORCE_CLIENT_SECRET = "orderphase-local-secret"
+SALESFORCE_PERSON = ("person-local", "person-local-secret")
+"""Id and secret of the client that acts as a person, whose edits are nobody's own."""
 
 Progress = Callable[[str], None]
+Seed = Callable[[Mapping[str, str]], None]
+"""Fills an emulated org, given credentials of a person."""
 
 
 def silent(_: str) -> None:
@@ -95,6 +99,13 @@ class LocalStack:
         return self.secrets["SalesforceWebhookSecret"]["SALESFORCE_WEBHOOK_SECRET"]
 
     @property
+    def person(self) -> dict[str, str]:
+        """Credentials for the emulated org of a client that acts as a person; as in the Salesforce secret."""
+        client_id, client_secret = SALESFORCE_PERSON
+        named = {"SALESFORCE_CLIENT_ID": client_id, "SALESFORCE_CLIENT_SECRET": client_secret}
+        return self.secrets["SalesforceSecret"] | named
+
+    @property
     def stripe_events_url(self) -> str:
         """Where Stripe sends the events of the stack's account."""
         return f"{self.url}/stripe/{self._parameters.get('StripeAccount', 'default')}/events"
@@ -110,15 +121,18 @@ class LocalStack:
         """The boto3 client of a service of the local AWS, such as `sqs`."""
         return self.local_aws.client(service)
 
-    def start(self, progress: Progress = silent) -> None:
-        """Bring everything up, telling each step. Raises `StackError`, with nothing left running."""
+    def start(self, progress: Progress = silent, seed: Seed | None = None) -> None:
+        """Bring everything up, telling each step. Raises `StackError`, with nothing left running.
+
+        seed: fills the emulated org, before that tells of anything.
+        """
         try:
-            self._start(progress)
+            self._start(progress, seed)
         except BaseException:
             self.stop()
             raise
 
-    def _start(self, progress: Progress) -> None:
+    def _start(self, progress: Progress, seed: Seed | None) -> None:
         stripe = stripe_secret(self._environment)
         salesforce = salesforce_secret(self._environment)
         self._closing.enter_context(_held(self.folder.with_suffix(".lock"), self._running_already()))
@@ -147,6 +161,8 @@ class LocalStack:
             self._put_secret("SalesforceSecret", salesforce or self._emulate_salesforce())
             self._put_secret("SalesforceWebhookSecret", self._webhook_secrets())
             if self.salesforce is not None:
+                if seed is not None:
+                    seed(self.person)
                 self.salesforce.notify(f"{self.url}/salesforce/events", self.webhook_secret)
         self._describe()
 
@@ -168,7 +184,7 @@ class LocalStack:
 
     def _emulate_salesforce(self) -> dict[str, str]:
         self.salesforce = SalesforceEmulator(
-            self._clock, client_id=SALESFORCE_CLIENT_ID, client_secret=SALESFORCE_CLIENT_SECRET
+            self._clock, client_id=SALESFORCE_CLIENT_ID, client_secret=SALESFORCE_CLIENT_SECRET, person=SALESFORCE_PERSON
         )
         server = self._closing.enter_context(Server(self.salesforce))
         return {

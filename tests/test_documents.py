@@ -25,7 +25,7 @@ from orderphase.domain.consolidation import consolidate
 from orderphase.domain.findings import REMEDIES, finding
 from orderphase.domain.planning import ENDS_AT, GENERATION
 from orderphase.domain.policies import Policies
-from orderphase.errors import DataError
+from orderphase.errors import ConfigurationError, DataError
 from orderphase.ingress.events import CancellationData, EventData, MirrorData, OrderItemData, RecordData, parse
 from orderphase.ingress.signature import verify
 from orderphase.mapping import Defaults, FieldMapping, load_mapping, read_mapping
@@ -344,7 +344,9 @@ def test_every_key_of_every_secret_is_listed() -> None:
 def test_the_secret_of_one_more_account_is_one() -> None:
     made = {re.search(r"secret-string '(\{.*\})'", block) for block in blocks(CONFIGURATION, "sh")}
     (found,) = filter(None, made)
-    assert settings.StripeCredentials.from_secret("eu", found.group(1)).api_key == "rk_live_…"
+    with pytest.raises(ConfigurationError, match="STRIPE_API_KEY: is not a secret or restricted key"):
+        settings.StripeCredentials.from_secret("eu", found.group(1))
+    assert settings.StripeCredentials.from_secret("eu", found.group(1).replace("…", "1")).api_key == "rk_live_1"
 
 
 def test_the_example_of_a_mapping_is_one() -> None:
@@ -366,8 +368,10 @@ def test_the_variables_of_the_local_stack_are_listed() -> None:
 
 def test_every_finding_is_listed_with_its_severity() -> None:
     headings = re.findall(r"^## (.+)$", FINDINGS.read_text(), re.MULTILINE)
-    listed = {code: severity for heading in headings for code, severity, _ in table(heading, FINDINGS)}
+    rows = [row for heading in headings for row in table(heading, FINDINGS)]
+    listed = {code: severity for code, severity, _, _ in rows}
     assert sorted(listed) == sorted(REMEDIES)
+    assert {code: remedy for code, _, _, remedy in rows} == REMEDIES
     policies = {code: severity.split()[1] for code, severity in listed.items() if severity.startswith("as ")}
     assert set(policies) == {"start_in_past", "change_in_past", "schedule_ended", "schedule_edited", "custom_price"}
     assert set(policies.values()) <= set(Policies.__dataclass_fields__)

@@ -104,8 +104,7 @@ MAY_BE_EMPTY = {
     ("contract", "stripe_account"),
     *(("order", key) for key in ("stripe_account", "email")),
 }
-NEAR = {("account", key) for key in ("name", "phone", "description", "shipping_phone", "email")}
-PATHS = {*NEAR, ("order", "email")}
+NEAR = {("order", "email")} | {("account", key) for key in ("name", "phone", "description", "shipping_phone", "email")}
 KINDS = ("customer", "product", "price", "schedule", "phase", "item")
 DEFAULTS = {"collection_method": "charge_automatically", "days_until_due": None, "interval": None, "interval_count": 1}
 
@@ -150,7 +149,7 @@ def test_which_names_may_be_empty(table: str, key: str) -> None:
 
 @each
 def test_which_names_may_be_paths(table: str, key: str) -> None:
-    parents = 0 if (table, key) not in PATHS else 4 if (table, key) in NEAR else 5
+    parents = 4 if (table, key) in NEAR else 0
     path = ".".join(["Up__r"] * parents + ["Name__c"])
     if not key.endswith("address"):
         assert read_mapping(f'[{table}]\n{key} = "{path}"').model_dump()[table][key] == path
@@ -185,16 +184,20 @@ def test_what_is_written_has_a_field_of_its_own(table: str, key: str) -> None:
     [
         ("[order", "mapping.toml: is not TOML: "),
         ("[order]\na = 1\na = 2", "mapping.toml: is not TOML: "),
-        ("[invoice]", "mapping.toml: invoice: "),
-        ('[order]\ncolection_method = "X__c"', "mapping.toml: order.colection_method: "),
-        ("order = 1", "mapping.toml: order: "),
-        ("[order]\nend_date = 1", "mapping.toml: order.end_date: "),
-        ('[order]\nend_date = "Account.Name"', "mapping.toml: order.end_date: "),
+        ("[invoice]", "mapping.toml: invoice: there is no such key"),
+        (
+            '[order]\ncolection_method = "X__c"',
+            "mapping.toml: order.colection_method: there is no such key; did you mean collection_method?",
+        ),
+        ("order = 1", "mapping.toml: order: is not an object or table"),
+        ("[order]\nend_date = 1", "mapping.toml: order.end_date: is not text"),
+        ('[order]\nend_date = ""', "mapping.toml: order.end_date: is empty"),
+        ('[order]\nend_date = "Account.Name"', "mapping.toml: order.end_date: is not an API name such as EndDate__c"),
         (f'[account]\nbilling_address = "{"x" * 61}"', "mapping.toml: account.billing_address: "),
         ("defaults = 1", "mapping.toml: defaults: "),
         ("[defaults]\ncurrency = 'USD'", "mapping.toml: defaults.currency: "),
         ("[metadata]\ncustomer = 1", "mapping.toml: metadata.customer: "),
-        ("[metadata.customers]", "mapping.toml: metadata.customers: "),
+        ("[metadata.customers]", "mapping.toml: metadata.customers: there is no such key; did you mean customer?"),
     ],
 )
 def test_a_malformed_file_names_the_key(text: str, said: str) -> None:
@@ -229,12 +232,12 @@ def test_a_default_can_be_set(text: str, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('collection_method = "invoice"', "defaults.collection_method: "),
-        ('collection_method = "send_invoice"\ndays_until_due = -1', "defaults.days_until_due: "),
+        ('collection_method = "invoice"', "defaults.collection_method: is none of charge_automatically, send_invoice"),
+        ('collection_method = "send_invoice"\ndays_until_due = -1', "defaults.days_until_due: is less than 0"),
         ("days_until_due = 30", "defaults: days_until_due goes with the collection method send_invoice"),
-        ('interval = "quarter"', "defaults.interval: "),
+        ('interval = "quarter"', "defaults.interval: is none of day, week, month, year"),
         ('interval = "month"\ninterval_count = 0', "defaults.interval_count: "),
-        ('interval = "month"\ninterval_count = 1.5', "defaults.interval_count: "),
+        ('interval = "month"\ninterval_count = 1.5', "defaults.interval_count: is not a whole number"),
         ("interval_count = 3", "defaults: interval_count goes with an interval"),
     ],
 )
@@ -607,12 +610,15 @@ def shown(value: object) -> str:
 
 def test_every_name_is_in_the_document_with_its_default() -> None:
     listed = list(rows("Tables"))
-    assert [(table, key, default) for table, key, default, _ in listed] == [
+    assert [(table, key, default) for table, key, default, _, _ in listed] == [
         (table, key, shown(default)) for table, keys in NAMES.items() for key, default in keys.items()
     ]
-    said = {(table, key): meaning for table, key, _, meaning in listed}
+    said = {(table, key): meaning for table, key, _, _, meaning in listed}
+    made = {(table, key) for table, key, _, kind, _ in listed if kind}
+    custom = {(table, key) for table, key in KEYS if (NAMES[table][key] or "").endswith("__c")}
+    assert made == {(table, key) for table, key in custom if not table.startswith("mirrored")}
     assert {key for key, meaning in said.items() if "may be empty" in meaning} == MAY_BE_EMPTY
-    assert {key for key, meaning in said.items() if "a path" in meaning} == PATHS
+    assert {key for key, meaning in said.items() if "a path" in meaning} == NEAR
     written = {key for key, meaning in said.items() if "; written" in meaning}
     assert written == {key for key in WRITTEN if key[0] != "sync_log"}
 

@@ -295,13 +295,61 @@ def test_a_secret_is_a_json_object(kind: Any, text: str) -> None:
         (SalesforceCredentials, LOGIN | {"SALESFORCE_CLIENT_SECRET": {"hunter2": 1}}, "SALESFORCE_CLIENT_SECRET"),
         (StripeCredentials, {}, "STRIPE_API_KEY"),
         (StripeCredentials, {"STRIPE_API_KEY": 5}, "STRIPE_API_KEY"),
-        (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_API_BASE": "http://hunter2.com"}, "STRIPE_API_BASE"),
-        (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_ACCOUNT_ID": "hunter2"}, "STRIPE_ACCOUNT_ID"),
-        (StripeCredentials, {"STRIPE_API_KEY": "hunter2", "STRIPE_WEBHOOK_SECRET": {"hunter2": 1}}, "STRIPE_WEBHOOK_SECRET"),
+        (StripeCredentials, {"STRIPE_API_KEY": "sk_hunter2", "STRIPE_API_BASE": "http://hunter2.com"}, "STRIPE_API_BASE"),
+        (StripeCredentials, {"STRIPE_API_KEY": "sk_hunter2", "STRIPE_ACCOUNT_ID": "hunter2"}, "STRIPE_ACCOUNT_ID"),
+        (StripeCredentials, {"STRIPE_API_KEY": "sk_hunter2", "STRIPE_WEBHOOK_SECRET": {"hunter2": 1}}, "STRIPE_WEBHOOK_SECRET"),
     ],
 )
 def test_a_fault_names_the_secret_and_its_key(kind: Any, source: dict[str, Any], key: str) -> None:
     assert fault(kind.from_secret, "orderphase/x", json.dumps(source)).startswith(f"secret orderphase/x: {key}: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "said"),
+    [
+        *(
+            (StripeCredentials, {"STRIPE_API_KEY": key}, "STRIPE_API_KEY: is not a secret or restricted key (sk_… or rk_…)")
+            for key in ("rk_live_…", "pk_live_1", "sk_", "sk_a b", "sk_a\nb", "hunter2")
+        ),
+        (StripeCredentials, {"STRIPE_API_KEY": " "}, "STRIPE_API_KEY: is empty"),
+        *(
+            (
+                StripeCredentials,
+                {"STRIPE_API_KEY": "sk_1", "STRIPE_WEBHOOK_SECRET": f"whsec_1, {secret}"},
+                "STRIPE_WEBHOOK_SECRET[1]: is not a signing secret (whsec_…)",
+            )
+            for secret in ("whsec_…", "whsec_", "hunter2", "we_1")
+        ),
+        *(
+            (
+                SalesforceCredentials,
+                LOGIN | {"SALESFORCE_LOGIN_URL": url},
+                "SALESFORCE_LOGIN_URL: is not a URL such as https://example.my.salesforce.com",
+            )
+            for url in ("https://….my.salesforce.com", "https://a..com", "https://ä.example", "https://a℀b.example")
+        ),
+        *(
+            (
+                SalesforceCredentials,
+                LOGIN | {key: "…"},
+                f"{key}: has characters that no such value has; paste it as Salesforce shows it",
+            )
+            for key in ("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET")
+        ),
+    ],
+)
+def test_a_placeholder_is_refused_by_its_key(kind: Any, source: dict[str, Any], said: str) -> None:
+    assert fault(kind.from_secret, "x", json.dumps(source)) == f"secret x: {said}"
+
+
+def test_white_space_around_a_value_is_no_part_of_it() -> None:
+    source = {name: f" {value}\n" for name, value in LOGIN.items()}
+    assert SalesforceCredentials.from_secret("x", json.dumps(source)) == SalesforceCredentials.model_validate(LOGIN)
+    jwt = {name: f" {value}\n" for name, value in {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "k"}.items()}
+    read = SalesforceCredentials.from_secret("x", json.dumps(source | jwt))
+    assert (read.username, read.private_key) == ("u", "k")
+    stripe = StripeCredentials.from_secret("x", '{"STRIPE_API_KEY": " sk_1\\n", "STRIPE_ACCOUNT_ID": " acct_1 "}')
+    assert (stripe.api_key, stripe.account_id) == ("sk_1", "acct_1")
 
 
 def test_two_webhook_secrets_are_valid_during_rotation() -> None:
@@ -330,9 +378,10 @@ def test_the_org_is_reached_by_client_credentials_or_jwt_bearer() -> None:
 def test_stripe_is_reached_where_it_is_unless_a_base_is_given() -> None:
     for base in ({}, {"STRIPE_API_BASE": None}, {"STRIPE_API_BASE": ""}):
         assert (
-            StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "k"} | base)).api_base == "https://api.stripe.com"
+            StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "sk_1"} | base)).api_base
+            == "https://api.stripe.com"
         )
-    local = {"STRIPE_API_KEY": "k", "STRIPE_API_BASE": "http://127.0.0.1:8787/"}
+    local = {"STRIPE_API_KEY": "sk_1", "STRIPE_API_BASE": "http://127.0.0.1:8787/"}
     assert StripeCredentials.from_secret("x", json.dumps(local)).api_base == "http://127.0.0.1:8787"
 
 
@@ -347,7 +396,7 @@ def test_stripe_is_reached_where_it_is_unless_a_base_is_given() -> None:
     ],
 )
 def test_an_account_has_any_number_of_webhook_secrets(held: dict[str, Any], secrets: tuple[str, ...]) -> None:
-    assert StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "k"} | held)).webhook_secrets == secrets
+    assert StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "sk_1"} | held)).webhook_secrets == secrets
 
 
 @pytest.mark.parametrize(
@@ -360,7 +409,7 @@ def test_an_account_has_any_number_of_webhook_secrets(held: dict[str, Any], secr
     ],
 )
 def test_a_connected_account_is_named_by_its_id(held: dict[str, Any], account_id: str | None) -> None:
-    assert StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "k"} | held)).account_id == account_id
+    assert StripeCredentials.from_secret("x", json.dumps({"STRIPE_API_KEY": "sk_1"} | held)).account_id == account_id
 
 
 @pytest.mark.parametrize(
@@ -372,7 +421,7 @@ def test_a_connected_account_is_named_by_its_id(held: dict[str, Any], account_id
         SalesforceCredentials.from_secret(
             "x", json.dumps(LOGIN | {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "hunter2"})
         ),
-        StripeCredentials.from_secret("x", '{"STRIPE_API_KEY": "hunter2", "STRIPE_WEBHOOK_SECRET": "hunter2"}'),
+        StripeCredentials.from_secret("x", '{"STRIPE_API_KEY": "sk_hunter2", "STRIPE_WEBHOOK_SECRET": "whsec_hunter2"}'),
     ],
     ids=lambda settings: type(settings).__name__,
 )

@@ -52,14 +52,15 @@ class Shop:
         self.account_id = org.create("Account", Name=CUSTOMER, BillingCity="Lisbon", BillingCountry="PT")
         (book,) = org.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")
         self._book_id = str(book["Id"])
+        self.product_ids: dict[str, str] = {}
         self.entry_ids: dict[str, str] = {}
         self.prices = dict(PRICES)
         for name, price in PRICES.items():
-            product_id = org.create("Product2", Name=name, IsActive=True)
+            self.product_ids[name] = org.create("Product2", Name=name, IsActive=True)
             self.entry_ids[name] = org.create(
                 "PricebookEntry",
                 Pricebook2Id=self._book_id,
-                Product2Id=product_id,
+                Product2Id=self.product_ids[name],
                 UnitPrice=price,
                 IsActive=True,
                 Stripe_Billing_Interval__c="month",

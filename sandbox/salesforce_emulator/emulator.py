@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -34,7 +35,8 @@ DATA_PATH = "/services/data"
 class SalesforceEmulator(Emulator):
     """One Salesforce org with Orders: REST API, business rules, and the events that it sends.
 
-    client_id, client_secret: of the one client that may ask for tokens; public_key (PEM): its certificate's, for JWT bearer.
+    client_id, client_secret: of the client that acts as the integration user; public_key (PEM): its certificate's, for JWT
+    bearer. person: id and secret of a client that acts as a person; None = there is none.
     org_id: 15 or 18 characters; username: of the integration user.
     multicurrency: whether records have a CurrencyIsoCode. page_size: most rows on a page of query results.
     token_seconds: how long a token lives, by the emulator's clock.
@@ -58,6 +60,7 @@ class SalesforceEmulator(Emulator):
         client_id: str,
         client_secret: str,
         public_key: str | None = None,
+        person: tuple[str, str] | None = None,
         org_id: str = "00D000000000001EAA",
         username: str = "integration@orderphase.example",
         multicurrency: bool = True,
@@ -89,7 +92,7 @@ class SalesforceEmulator(Emulator):
             negative_quantity=negative_quantity,
             reduction_orders=reduction_orders,
         )
-        self._tokens = Tokens(self.clock, client_id, client_secret, seconds=token_seconds, public_key=public_key)
+        self._tokens = Tokens(self.clock, client_id, client_secret, seconds=token_seconds, public_key=public_key, person=person)
         self._notifications = Notifications(self.clock, long_org_id)
         options: dict[Option, bool] = {
             "multicurrency": multicurrency,
@@ -169,11 +172,12 @@ class SalesforceEmulator(Emulator):
             return Response(body=versions())
         if not path.startswith(f"{DATA_PATH}/"):
             raise not_modelled(path) if path.startswith("/services/") else not_found()
-        if not self._tokens.good(request.headers.get("authorization", "")):
+        holder = self._tokens.holder(request.headers.get("authorization", ""))
+        if holder is None:
             raise API_ERRORS["INVALID_SESSION_ID"]
         self._rest.calls_used += 1
         try:
-            with self._org.integration(self._access.seen(self._schema)):
+            with self._org.integration(self._access.seen(self._schema)) if holder == "integration" else nullcontext():
                 response = self._composite.answer(_call(request))
         except SalesforceError as error:
             response = Response(error.status, error.body())
@@ -214,12 +218,12 @@ class SalesforceEmulator(Emulator):
 
     @property
     def integration_user_id(self) -> str:
-        """The id of the user as whom the API's clients act; `changed_by` in what they change."""
+        """The id of the user as whom the integration's client acts; `changed_by` in what it changes."""
         return self._org.integration_user_id
 
     @property
     def person_id(self) -> str:
-        """The id of the user as whom Python acts."""
+        """The id of the user as whom Python acts, and the person's client."""
         return self._org.person_id
 
     def add_status(self, object_name: str, label: str, code: str) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs
 
 import jwt
@@ -23,6 +23,7 @@ from sandbox.serving import Request, Response
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
+Holder = Literal["integration", "person"]
 LONGEST_ASSERTION = timedelta(minutes=5)
 
 
@@ -40,28 +41,39 @@ class OAuthError(Exception):
 
 
 class Tokens:
-    """Issues access tokens to one client, and knows which are still good.
+    """Issues access tokens to the integration's client and to the person's, and knows which are still good.
 
-    public_key: PEM, of the certificate that the client was registered with; None = the JWT bearer flow is refused.
+    public_key: PEM, of the certificate of the integration's client; None = the JWT bearer flow is refused.
+    person: id and secret of the person's client; None = there is none.
     """
 
-    def __init__(self, clock: Clock, client_id: str, client_secret: str, *, seconds: int, public_key: str | None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        client_id: str,
+        client_secret: str,
+        *,
+        seconds: int,
+        public_key: str | None,
+        person: tuple[str, str] | None,
+    ) -> None:
         self._clock = clock
         self._client_id = client_id
         self._client_secret = client_secret
         self._life = timedelta(seconds=seconds)
         self._public_key = public_key
-        self._expiry: dict[str, datetime] = {}
+        self._person = person
+        self._issued: dict[str, tuple[datetime, Holder]] = {}
 
-    def good(self, authorization: str) -> bool:
-        """Whether an Authorization header carries a token that has neither expired nor been revoked."""
+    def holder(self, authorization: str) -> Holder | None:
+        """Whose token an Authorization header carries; None where it has expired or been revoked."""
         scheme, _, token = authorization.partition(" ")
-        expiry = self._expiry.get(token)
-        return scheme in ("Bearer", "OAuth") and expiry is not None and self._clock.now() < expiry
+        expiry, holder = self._issued.get(token, (None, None))
+        return holder if scheme in ("Bearer", "OAuth") and expiry is not None and self._clock.now() < expiry else None
 
     def revoke(self) -> None:
         """Make every token issued so far worthless."""
-        self._expiry.clear()
+        self._issued.clear()
 
     def issue(self, request: Request, org: Org, instance_url: str) -> Response:
         """Answer a request for a token. Raises OAuthError."""
@@ -70,19 +82,21 @@ class Tokens:
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
         match form.get("grant_type"):
             case "client_credentials":
-                self._check_credentials(form, request.headers.get("authorization", ""))
+                holder = self._check_credentials(form, request.headers.get("authorization", ""))
             case grant if grant == JWT_BEARER:
                 self._check_assertion(form.get("assertion", ""), org.setup.username, instance_url)
+                holder = "integration"
             case _:
                 raise OAuthError("unsupported_grant_type", "grant type not supported")
-        return Response(body=self._token(org, instance_url))
+        return Response(body=self._token(org, instance_url, holder))
 
-    def _token(self, org: Org, instance_url: str) -> dict[str, Any]:
+    def _token(self, org: Org, instance_url: str, holder: Holder) -> dict[str, Any]:
         now = self._clock.now()
         token = f"{org.setup.org_id[:15]}!{secrets.token_urlsafe(48)}"
-        self._expiry[token] = now + self._life
+        self._issued[token] = now + self._life, holder
         issued_at = str(int(now.timestamp() * 1000))
-        identity = f"https://login.salesforce.com/id/{org.setup.org_id}/{org.integration_user_id}"
+        user_id = org.integration_user_id if holder == "integration" else org.person_id
+        identity = f"https://login.salesforce.com/id/{org.setup.org_id}/{user_id}"
         signature = hmac.new(self._client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
         return {
             "access_token": token,
@@ -94,17 +108,22 @@ class Tokens:
             "issued_at": issued_at,
         }
 
-    def _check_credentials(self, form: dict[str, str], authorization: str) -> None:
+    def _check_credentials(self, form: dict[str, str], authorization: str) -> Holder:
         client_id, client_secret = form.get("client_id", ""), form.get("client_secret", "")
         if authorization.startswith("Basic "):
             try:
                 client_id, _, client_secret = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
             except (binascii.Error, UnicodeDecodeError):
                 raise OAuthError("invalid_client", "invalid client credentials") from None
-        if client_id != self._client_id:
+        clients: dict[str, tuple[str, Holder]] = {self._client_id: (self._client_secret, "integration")}
+        if self._person is not None:
+            clients[self._person[0]] = self._person[1], "person"
+        if client_id not in clients:
             raise OAuthError("invalid_client_id", "client identifier invalid")
-        if not hmac.compare_digest(client_secret.encode(), self._client_secret.encode()):
+        known, holder = clients[client_id]
+        if not hmac.compare_digest(client_secret.encode(), known.encode()):
             raise OAuthError("invalid_client", "invalid client credentials")
+        return holder
 
     def _check_assertion(self, assertion: str, username: str, instance_url: str) -> None:
         """Salesforce: RS256; `iss` the client, `sub` a user, `aud` the login host or My Domain, `exp` a few minutes ahead."""

@@ -48,7 +48,7 @@ class Happening:
 class Org:
     """The rows and what is known about them. Everything is lost with the object.
 
-    There are two users: that of the integration, as whom the API's clients act, and a person, as whom Python does.
+    There are two users: that of the integration, as whom its client acts, and a person, as whom Python and another client do.
     `user_id`: who acts now; `seen`: the schema as far as that user may see and write it.
     together: the rows created so far by the collection that is being written; None outside of one.
     """

@@ -158,7 +158,7 @@ def test_a_stack_that_does_not_exist(environ: Any, aws: Aws, tmp_path: Path) -> 
 
 def test_an_aws_that_cannot_be_used(environ: Any, tmp_path: Path) -> None:
     environ.update({name: value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"})
-    with pytest.raises(ConfigurationError, match=r"^stack billing: the AWS client cannot be used \(NoRegionError\)"):
+    with pytest.raises(ConfigurationError, match=r"^stack billing: no AWS region: set AWS_DEFAULT_REGION$"):
         connect(environ, tmp_path, stack="billing")
     environ.update(CREDENTIALS | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
     with pytest.raises(TransientError, match=r"^stack billing: no connection"):

@@ -18,7 +18,8 @@ from moto import mock_aws
 from orderphase.cli import doctor as doctor_command
 from orderphase.cli.connection import Connection
 from orderphase.diagnosis import FLOWS
-from orderphase.flows.doctor import _shared
+from orderphase.errors import ConfigurationError, TransientError
+from orderphase.flows.doctor import _shared, _unusable
 from orderphase.mapping import FILE
 from orderphase.settings import FlowSettings
 from sandbox import build
@@ -150,8 +151,8 @@ def test_everything_that_is_missing_is_told_at_once(here: Deployment) -> None:
         ("Stripe account default", "the key may not write prices"),
         ("Stripe account default", "the key may not read coupons"),
         ("Stripe account default", "the key may not write coupons"),
-        ("Secrets", "secret billing/stripe/emea: STRIPE_API_KEY: is missing"),
-        ("Secrets", "secret billing/stripe/apac: AWS refused (ResourceNotFoundException); " + REFUSED),
+        ("Secrets", "Stripe account emea: secret billing/stripe/emea: STRIPE_API_KEY: is missing"),
+        ("Secrets", "Stripe account apac: secret billing/stripe/apac: AWS refused (ResourceNotFoundException); " + REFUSED),
     ]
 
 
@@ -209,6 +210,31 @@ def test_a_mapping_that_cannot_be_read(here: Deployment) -> None:
     assert here.org.calls("POST /services/oauth2/token")
 
 
+def test_invoices_by_default_that_are_due_at_no_time(here: Deployment) -> None:
+    here.mapping('[defaults]\ncollection_method = "send_invoice"')
+    code, ((severity, where, what),) = here.found()
+    assert (code, severity, where) == (0, "warning", "Mapping")
+    assert what.startswith("defaults.collection_method is send_invoice without days_until_due")
+    here.mapping('[defaults]\ncollection_method = "send_invoice"\ndays_until_due = 30')
+    assert here.found() == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("ResourceNotFoundException", "create it: aws secretsmanager create-secret --name billing/stripe/emea "),
+        ("AccessDeniedException", "allow whoever runs this to read it"),
+        ("InvalidRequestException", "store the keys that it needs as one JSON object, and allow whoever runs this to read it"),
+        (None, "correct that with aws secretsmanager put-secret-value --secret-id billing/stripe/emea: "),
+    ],
+)
+def test_what_to_do_about_a_secret_goes_by_what_is_wrong_with_it(code: str | None, remedy: str) -> None:
+    found = _unusable(ConfigurationError("x", code=code), "billing/stripe/emea", "Stripe account emea: ")
+    assert (found.severity, found.what) == ("missing", "Stripe account emea: x")
+    assert found.remedy.startswith(remedy)
+    assert _unusable(TransientError("x"), "s").remedy == "look whether AWS can be reached from here, and run again"
+
+
 def test_without_a_mapping_file_the_defaults_are_looked_at(here: Deployment) -> None:
     here.monkeypatch.setattr(doctor_command, "FILE", here.file)
     code, out, _ = here.run()
@@ -245,7 +271,8 @@ def test_records_of_runs_and_write_back_count(here: Deployment) -> None:
     here.monkeypatch.setenv("ORDERPHASE_SYNC_LOG_RECORDS", "on")
     assert [where for _, where, _ in here.found()[1]] == ["Salesforce Order", "Salesforce Sync_Log__c"]
     here.monkeypatch.setenv("ORDERPHASE_WRITE_BACK", "ids_only")
-    assert here.found() == (0, [])
+    what = "SyncLogRecords is on, but WriteBack is ids_only, so no records of runs are written"
+    assert here.found() == (0, [("warning", "Settings", what)])
 
 
 # Several accounts
@@ -327,7 +354,17 @@ def test_what_flows_need_that_are_off_is_a_warning(here: Deployment, arguments: 
     assert "off: AccountUpsert, PriceUpsert, ProductUpsert" in out
 
 
+@pytest.mark.parametrize(("policy", "on", "warns"), [("on_order", "on", 1), ("never", "on", 1), ("on_order", "off", 0)])
+def test_events_of_accounts_that_change_nothing(here: Deployment, policy: str, on: str, warns: int) -> None:
+    here.monkeypatch.setenv("ORDERPHASE_CUSTOMER_UPDATE", policy)
+    with stack(here.monkeypatch, AccountUpsert=on):
+        found = here.found("--stack", "billing")
+    what = f"AccountUpsert is on, but CustomerUpdate is {policy}, so its events change nothing"
+    assert found == (0, [("warning", "Settings", what)] * warns)
+
+
 def test_events_that_go_to_another_deployment(here: Deployment) -> None:
+    here.monkeypatch.setenv("ORDERPHASE_CUSTOMER_UPDATE", "on_account_change")
     with stack(here.monkeypatch):
         assert here.found("--stack", "billing") == (0, [])
     with stack(here.monkeypatch, api="https://abc.execute-api.eu-west-1.amazonaws.com/prod"):

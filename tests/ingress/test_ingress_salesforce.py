@@ -145,7 +145,7 @@ def test_a_missing_content_type_is_refused() -> None:
         (b"{", "body: is not JSON: "),
         (b"[]", "body: is not a JSON object"),
         (_body(record_id="800000000000001AAA"), "record_id: is not the id of an Order (801…)"),
-        (_body(id="", occurred_at="now"), "id: String should have at least 1 character; occurred_at: is not an ISO 8601"),
+        (_body(id="", occurred_at="now"), "id: is empty; occurred_at: is not an ISO 8601"),
     ],
 )
 def test_what_is_not_an_event(body: bytes, reason: str) -> None:

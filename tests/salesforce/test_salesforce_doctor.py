@@ -13,7 +13,7 @@ import pytest
 from orderphase.diagnosis import CATALOGUE_FLOWS, FLOWS, ORDER_FLOWS, Diagnosis, Uses
 from orderphase.mapping import FieldMapping, read_mapping
 from orderphase.salesforce.client import API_VERSION, SalesforceClient
-from orderphase.salesforce.contracts import CANCELLED, FAILED, PENDING, SKIPPED, SYNCED
+from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED
 from orderphase.salesforce.doctor import OrgExamination, examine
 from orderphase.settings import SalesforceCredentials
 from sandbox.clock import Clock
@@ -126,7 +126,7 @@ def test_the_statuses_are_those_that_are_written(clinic: Clinic) -> None:
     severity, where, what = clinic.only('[order]\nsync_status = "Status__c"')
     assert (severity, where) == ("missing", "Salesforce Order")
     assert what == "Status__c (order.sync_status): the picklist does not have " + ", ".join(
-        [PENDING, SYNCED, FAILED, CANCELLED, SKIPPED]
+        [SYNCED, FAILED, CANCELLED, SKIPPED]
     )
 
 

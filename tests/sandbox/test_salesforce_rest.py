@@ -55,6 +55,18 @@ def test_a_token_is_issued_for_credentials_in_the_body_or_the_header(org: Client
     assert org.log_in(**CLIENT).json()["instance_url"] == "https://acme.my.salesforce.example"
 
 
+def test_a_person_has_a_client_of_its_own() -> None:
+    person = {"client_id": "person", "client_secret": "person's"}
+    with served(person=("person", "person's")) as org:
+        org.emulator.set_access("Account", level="none")
+        assert org.log_in(**person | {"client_secret": CLIENT["client_secret"]}).json()["error"] == "invalid_client"
+        assert org.log_in(**person).json()["id"].endswith(org.emulator.person_id)
+        made = org.post("/sobjects/Account", {"Name": "A"}).json()["id"]
+        assert org.emulator.record("Account", made)["CreatedById"] == org.emulator.person_id
+        org.log_in(**CLIENT)
+        assert org.post("/sobjects/Account", {"Name": "B"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("form", "error"),
     [

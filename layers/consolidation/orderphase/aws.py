@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoRegionError,
+)
 
 from orderphase.errors import ConfigurationError, ConflictError, OrderphaseError, TransientError, UnknownOutcomeError
 
@@ -52,4 +59,6 @@ def classified(problem: ClientError | BotoCoreError, what: str) -> OrderphaseErr
         return TransientError(f"{what}: no connection")
     if isinstance(problem, HTTPClientError):
         return UnknownOutcomeError(f"{what}: the connection broke or timed out")
+    if isinstance(problem, NoRegionError):
+        return ConfigurationError(f"{what}: no AWS region: set AWS_DEFAULT_REGION")
     return ConfigurationError(f"{what}: the AWS client cannot be used ({type(problem).__name__})")

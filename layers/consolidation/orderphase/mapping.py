@@ -25,17 +25,20 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from orderphase.domain.catalogue import Unit
 from orderphase.errors import ConfigurationError
-from orderphase.validation import describe
+from orderphase.validation import Text, describe, matching
 
 FILE = Path(__file__).parent.parent / "mapping.toml"
 
 _NAME = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 _RESERVED = ("salesforce_", "orderphase_")
+_NO_PATH = "is not an API name such as EndDate__c, or a path such as Owner.Name with {} parents at most"
 _METADATA_KEYS = 30
 """Stripe: an object carries 50 keys of metadata; some of them are ours."""
 
 
 def _metadata_key(value: str) -> str:
+    if "[" in value or "]" in value:
+        raise ValueError("has a square bracket, which Stripe does not take; choose another key")
     if value.startswith(_RESERVED):
         raise ValueError(f"begins with {' or '.join(_RESERVED)}, which is ours; choose another key")
     return value
@@ -45,20 +48,19 @@ def _absent(value: object) -> object:
     return None if value == "" else value
 
 
-FieldName = Annotated[str, Field(pattern=f"^{_NAME}$")]
-FieldPath = Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME}){{0,5}}$")]
+FieldName = Annotated[Text, matching(_NAME, "is not an API name such as EndDate__c")]
+FieldPath = Annotated[Text, matching(rf"{_NAME}(\.{_NAME}){{0,5}}", _NO_PATH.format(5))]
 """A field, or one of a parent record by dots: `Owner.Name`. Salesforce: up to five parents."""
 
-NearPath = Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME}){{0,4}}$")]
+NearPath = Annotated[Text, matching(rf"{_NAME}(\.{_NAME}){{0,4}}", _NO_PATH.format(4))]
 """The same of a record that is itself read as the parent of another, which leaves four parents."""
 
 OptionalField = Annotated[FieldName | None, BeforeValidator(_absent)]
-OptionalPath = Annotated[FieldPath | None, BeforeValidator(_absent)]
 OptionalNearPath = Annotated[NearPath | None, BeforeValidator(_absent)]
-Prefix = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")]
+Prefix = Annotated[Text, matching(r"[A-Za-z][A-Za-z0-9_]{0,59}", "is not what API names begin with, such as Billing")]
 
 # Stripe: a key of metadata has at most 40 characters and no square brackets.
-MetadataKey = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\[\]]+$"), AfterValidator(_metadata_key)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_metadata_key)]
 Metadata = Annotated[dict[MetadataKey, FieldPath], Field(max_length=_METADATA_KEYS)]
 NearMetadata = Annotated[dict[MetadataKey, NearPath], Field(max_length=_METADATA_KEYS)]
 
@@ -125,7 +127,7 @@ class OrderFields(_Fields):
     percent_off: FieldName = "Stripe_Discount_Percent_Off__c"
     amount_off: FieldName = "Stripe_Discount_Amount_Off__c"
     stripe_account: OptionalField = "Stripe_Account__c"
-    email: OptionalPath = "BillToContact.Email"
+    email: OptionalNearPath = "BillToContact.Email"
 
 
 class OrderItemFields(_Fields):
@@ -270,7 +272,7 @@ def read_mapping(text: str, *, name: str = "mapping.toml") -> FieldMapping:
     except tomllib.TOMLDecodeError as problem:
         raise ConfigurationError(f"{name}: is not TOML: {problem}") from None
     except ValidationError as problem:
-        raise ConfigurationError(f"{name}: {describe(problem)}") from None
+        raise ConfigurationError(f"{name}: {describe(problem, model=FieldMapping)}") from None
 
 
 def load_mapping(file: Path = FILE) -> FieldMapping:

@@ -30,6 +30,9 @@ from orderphase.mapping import FieldMapping
 from orderphase.validation import Currency, Text, TimeZone, describe
 
 _ACCOUNT_ID = re.compile(r"acct_[A-Za-z0-9]+")
+_API_KEY = re.compile(r"[sr]k_[!-~]+")
+_SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
+_CREDENTIAL = re.compile(r"[!-~]+")
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PORTS = {"http": 80, "https": 443}
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -37,8 +40,9 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def endpoint(value: str) -> str:
     """Accept an `https` base URL without path, or `http` on a loopback address; answers it without a trailing slash."""
-    url, port = urlsplit(value), 0
+    url, port = urlsplit(value if value.isascii() else ""), 0
     with suppress(ValueError):
+        (url.hostname or "").encode("idna")  # what cannot be resolved would be no failure of the network
         port = url.port or _PORTS.get(url.scheme, 0)
     if not (port and url.hostname) or url.scheme not in _PORTS:
         raise ValueError("is not a URL such as https://example.my.salesforce.com")
@@ -53,14 +57,26 @@ def _empty_is_absent(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _credential(value: str) -> str:
+    if value and not _CREDENTIAL.fullmatch(value):
+        raise ValueError("has characters that no such value has; paste it as Salesforce shows it")
+    return value
+
+
 def _switch(value: Any) -> Any:
     if value not in ("on", "off"):
         raise ValueError("is neither on nor off")
     return value == "on"
 
 
-Endpoint = Annotated[str, AfterValidator(endpoint)]
+Stripped = BeforeValidator(_stripped)
+Endpoint = Annotated[str, Stripped, AfterValidator(endpoint)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_absent)]
+Credential = Annotated[Text, Stripped, AfterValidator(_credential)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
@@ -259,10 +275,12 @@ class SalesforceCredentials(_Secret):
     """How to log in to the org: client credentials, or JWT bearer where a private key and a user name are given."""
 
     login_url: Endpoint = Field(alias="SALESFORCE_LOGIN_URL")
-    client_id: Text = Field(alias="SALESFORCE_CLIENT_ID")
-    username: OptionalText = Field(None, alias="SALESFORCE_USERNAME")
-    private_key: OptionalText = Field(None, alias="SALESFORCE_PRIVATE_KEY", repr=False)
-    client_secret: OptionalText = Field(None, alias="SALESFORCE_CLIENT_SECRET", repr=False)
+    client_id: Credential = Field(alias="SALESFORCE_CLIENT_ID")
+    username: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_USERNAME")
+    private_key: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_PRIVATE_KEY", repr=False)
+    client_secret: Annotated[Credential | None, BeforeValidator(_empty_is_absent), Stripped] = Field(
+        None, alias="SALESFORCE_CLIENT_SECRET", repr=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -289,6 +307,18 @@ def _secrets(value: Any) -> Any:
     return [secret for secret in re.split(r"[,\s]+", value) if secret] if isinstance(value, str) else value
 
 
+def _api_key(value: str) -> str:
+    if not _API_KEY.fullmatch(value):
+        raise ValueError("is not a secret or restricted key (sk_… or rk_…)")
+    return value
+
+
+def _signing_secret(value: str) -> str:
+    if not _SIGNING_SECRET.fullmatch(value):
+        raise ValueError("is not a signing secret (whsec_…)")
+    return value
+
+
 class StripeCredentials(_Secret):
     """The API key of one Stripe account, and what its events are signed with.
 
@@ -296,9 +326,11 @@ class StripeCredentials(_Secret):
     endpoint that sends to the account's route, and the one before while it is rolled; commas or spaces between them.
     """
 
-    api_key: Text = Field(alias="STRIPE_API_KEY", repr=False)
-    account_id: Annotated[StripeAccountId | None, BeforeValidator(_empty_is_absent)] = Field(None, alias="STRIPE_ACCOUNT_ID")
-    webhook_secrets: Annotated[tuple[str, ...], BeforeValidator(_secrets)] = Field(
+    api_key: Annotated[Text, Stripped, AfterValidator(_api_key)] = Field(alias="STRIPE_API_KEY", repr=False)
+    account_id: Annotated[StripeAccountId | None, BeforeValidator(_empty_is_absent), Stripped] = Field(
+        None, alias="STRIPE_ACCOUNT_ID"
+    )
+    webhook_secrets: Annotated[tuple[Annotated[str, AfterValidator(_signing_secret)], ...], BeforeValidator(_secrets)] = Field(
         (), alias="STRIPE_WEBHOOK_SECRET", repr=False
     )
     api_base: Annotated[Endpoint, BeforeValidator(lambda value: value or "https://api.stripe.com")] = Field(

@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     connection = connect(os.environ, Path.cwd(), stack=options.stack)
     found: list[Diagnosis] = []
     # Of a local stack, every flow is on, and the API is not where its output says.
-    flows, api = FLOWS, None
+    flows: frozenset[str] | None = None
+    api = None
     if connection.stack:
         try:
             flows, api = _deployed(connection.stack)

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
-from orderphase.diagnosis import FLOWS, Diagnosis, Feed, Uses
+from orderphase.diagnosis import ACCOUNT_FLOWS, FLOWS, Diagnosis, Feed, Uses
 from orderphase.errors import ConfigurationError, OrderphaseError
 from orderphase.mapping import FieldMapping, load_mapping
 from orderphase.salesforce import doctor as salesforce_doctor
@@ -18,12 +18,15 @@ from orderphase.stripe.client import StripeConnection
 
 _SALESFORCE_SECRET = str(FlowSettings.model_fields["salesforce_secret"].alias)
 
+# Secrets Manager, and the key service behind it.
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "DecryptionFailure"})
+
 
 class Doctor:
     """Looks at everything, and goes on where something is missing, so that all of it is told at once.
 
     environment: of a flow's function. secret: reads a secret by its id. mapping: the file. feed: how the catalogue comes from
-    Stripe. flows: those that are on.
+    Stripe. flows: those that are on; None where that is not known, every one counts as on then.
     """
 
     def __init__(
@@ -34,14 +37,15 @@ class Doctor:
         mapping: Path,
         now: Callable[[], datetime],
         feed: Feed,
-        flows: frozenset[str] = FLOWS,
+        flows: frozenset[str] | None = None,
     ) -> None:
         self._environment = environment
         self._secret = secret
         self._mapping = mapping
         self._now = now
         self._feed = feed
-        self._flows = flows
+        self._told = flows
+        self._flows = FLOWS if flows is None else flows
         self._found: list[Diagnosis] = []
 
     def run(self) -> tuple[Diagnosis, ...]:
@@ -63,8 +67,19 @@ class Doctor:
             self._found.append(Diagnosis("missing", where, problem.message, remedy))
             return Uses(self._flows)
         self._found.append(Diagnosis("ok", where, f"the environment is complete; {flows}"))
+        self._without_effect(settings)
         records = settings.sync_log_records and settings.write_back == "full"
         return Uses(self._flows, settings.write_back, records, settings.currency)
+
+    def _without_effect(self, settings: FlowSettings) -> None:
+        """What is switched on, and has no effect under another parameter."""
+        if settings.sync_log_records and settings.write_back != "full":
+            what = f"SyncLogRecords is on, but WriteBack is {settings.write_back}, so no records of runs are written"
+            self._found.append(Diagnosis("warning", "Settings", what, "set WriteBack to full, or SyncLogRecords to off"))
+        if settings.customer_update != "on_account_change" and self._told is not None and self._told >= ACCOUNT_FLOWS:
+            what = f"AccountUpsert is on, but CustomerUpdate is {settings.customer_update}, so its events change nothing"
+            remedy = "set CustomerUpdate to on_account_change, or AccountUpsert to off"
+            self._found.append(Diagnosis("warning", "Settings", what, remedy))
 
     def _read_mapping(self) -> FieldMapping | None:
         try:
@@ -75,6 +90,9 @@ class Doctor:
             return None
         found = f"{self._mapping} can be read" if self._mapping.exists() else "no mapping file: every default counts"
         self._found.append(Diagnosis("ok", "Mapping", f"{found}; what is deployed has the file that it was built with"))
+        if mapping.defaults.collection_method == "send_invoice" and mapping.defaults.days_until_due is None:
+            what = "defaults.collection_method is send_invoice without days_until_due, so every order has to state its own"
+            self._found.append(Diagnosis("warning", "Mapping", what, "name defaults.days_until_due, unless that is meant"))
         return mapping
 
     def _salesforce(self, mapping: FieldMapping | None, uses: Uses) -> bool | None:
@@ -86,7 +104,7 @@ class Doctor:
         try:
             credentials = SalesforceCredentials.from_secret(name, self._secret(name))
         except OrderphaseError as problem:
-            self._found.append(_unusable(problem))
+            self._found.append(_unusable(problem, name))
             return None
         grant = "client credentials" if credentials.private_key is None else "JWT bearer"
         self._found.append(Diagnosis("ok", "Secrets", f"{name}: complete, for {grant}"))
@@ -105,9 +123,9 @@ class Doctor:
             try:
                 credentials = StripeCredentials.from_secret(secret, self._secret(secret))
             except OrderphaseError as problem:
-                self._found.append(_unusable(problem))
+                self._found.append(_unusable(problem, secret, f"Stripe account {name}: "))
                 continue
-            self._found.append(Diagnosis("ok", "Secrets", f"{secret}: complete"))
+            self._found.append(Diagnosis("ok", "Secrets", f"Stripe account {name}: {secret}: complete"))
             feed = self._feed if name == settings.stripe_account else None
             examined = stripe_doctor.examine(name, credentials, StripeConnection, uses, feed=feed)
             self._found += examined.diagnoses
@@ -122,9 +140,18 @@ def _passed_over(where: str, what: str) -> Diagnosis:
     return Diagnosis("warning", where, f"{what}: the settings do not say where it is", "correct them, and run again")
 
 
-def _unusable(problem: OrderphaseError) -> Diagnosis:
-    remedy = "store the keys that it needs as one JSON object, and allow whoever runs this to read it"
-    return Diagnosis("missing", "Secrets", problem.message, remedy)
+def _unusable(problem: OrderphaseError, secret: str, whose: str = "") -> Diagnosis:
+    if not isinstance(problem, ConfigurationError):
+        remedy = "look whether AWS can be reached from here, and run again"
+    elif problem.code == "ResourceNotFoundException":
+        remedy = f"create it: aws secretsmanager create-secret --name {secret} --secret-string '{{…}}', with its keys as JSON"
+    elif problem.code in _DENIED:
+        remedy = "allow whoever runs this to read it"
+    elif problem.code:
+        remedy = "store the keys that it needs as one JSON object, and allow whoever runs this to read it"
+    else:
+        remedy = f"correct that with aws secretsmanager put-secret-value --secret-id {secret}: all its keys, as one JSON object"
+    return Diagnosis("missing", "Secrets", f"{whose}{problem.message}", remedy)
 
 
 def _mixed(name: str, *, sandbox: bool) -> Diagnosis:

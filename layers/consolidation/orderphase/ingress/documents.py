@@ -54,7 +54,7 @@ def read[Model: BaseModel](model: type[Model], document: Any) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as problem:
-        raise EventError(describe(problem)) from None
+        raise EventError(describe(problem, model=model)) from None
 
 
 def encode(document: Any) -> str:

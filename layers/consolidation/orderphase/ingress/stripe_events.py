@@ -26,6 +26,7 @@ from pydantic import (
 from orderphase.ingress import documents
 from orderphase.ingress.documents import Name
 from orderphase.settings import AccountName, StripeAccountId
+from orderphase.validation import matching
 
 PRODUCT_TYPES = ("product.created", "product.updated", "product.deleted")
 PRICE_TYPES = ("price.created", "price.updated", "price.deleted")
@@ -45,7 +46,7 @@ def _id_of(value: Any) -> Any:
     return value.get("id") if isinstance(value, dict) else value
 
 
-EventId = Annotated[str, Field(pattern="^evt_[A-Za-z0-9_]+$", max_length=255)]
+EventId = Annotated[str, Field(max_length=255), matching("evt_[A-Za-z0-9_]+", "is not the id of an event (evt_…)")]
 # Unix seconds. Twelve digits reach beyond the year 9999.
 Time = Annotated[int, Field(ge=0, lt=10**12)]
 

@@ -42,7 +42,7 @@ _ID_LENGTH = 255
 _MESSAGE_LENGTH = 32_000
 """What is written to a message at most."""
 
-_STATUSES = ("Pending", "Synced", "Failed", "Cancelled", "Skipped")
+_STATUSES = ("Synced", "Failed", "Cancelled", "Skipped")
 _INTERVALS = ("day", "week", "month", "year")
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country")
 
