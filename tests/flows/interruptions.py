@@ -285,7 +285,13 @@ def mortal(
     )
     parts: Any = runs
     parts._facts = lambda account: Mortal(facts(account), lambda name, call: step(f"facts.{name}", call))
-    for owner, name in ((runs, "contracts"), (runs, "table"), (runs, "_salesforce_accounts"), (runs._runs, "_log")):
+    for owner, name in (
+        (runs, "contracts"),
+        (runs._back, "contracts"),
+        (runs, "table"),
+        (runs, "_salesforce_accounts"),
+        (runs._runs, "_log"),
+    ):
         setattr(owner, name, Mortal(getattr(owner, name), step))
     return runs, made
 

@@ -23,7 +23,7 @@ from orderphase.errors import ConfigurationError, OrderphaseError
 from orderphase.flows.runs import Report
 from orderphase.ingress import documents
 from orderphase.ingress.documents import EventError
-from orderphase.ingress.events import EventData, Kind, SalesforceEvent
+from orderphase.ingress.events import EventData, Kind, MirrorData, RecordData, SalesforceEvent
 from orderphase.ingress.stripe_events import STRIPE_TYPES, StripeEvent
 
 logger = Logger()
@@ -91,6 +91,32 @@ def _read(body: str) -> SalesforceEvent | StripeEvent:
     document = documents.decode(body.encode())
     from_stripe = isinstance(document, dict) and str(document.get("type")) in STRIPE_TYPES
     return StripeEvent.of(document) if from_stripe else SalesforceEvent.of(document)
+
+
+def catalogue_worker(
+    build: Callable[[Mapping[str, str]], Any], types: Iterable[str], changed: Kind[RecordData], mirrored: Kind[MirrorData]
+) -> Worker[Any]:
+    """The worker of a flow that keeps one kind of object in step: events of Stripe's, of its record, and of its mirror."""
+    return (
+        Worker(build)
+        .on_stripe(types, lambda flow, event: flow.from_stripe(event.object_id, account=event.account, event_id=event.id))
+        .on(
+            changed,
+            lambda flow, event, data: flow.from_salesforce(
+                event.record_id,
+                event_id=event.id,
+                org_id=event.org_id,
+                changed_fields=data.changed_fields,
+                changed_by=data.changed_by,
+            ),
+        )
+        .on(
+            mirrored,
+            lambda flow, event, data: flow.from_mirror(
+                event.record_id, event_id=event.id, org_id=event.org_id, stripe_id=data.stripe_id
+            ),
+        )
+    )
 
 
 def interrupted(problem: Exception) -> None:

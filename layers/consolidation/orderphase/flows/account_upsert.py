@@ -8,9 +8,9 @@ from orderphase.domain.account import Account
 from orderphase.domain.findings import Finding, as_text, finding
 from orderphase.domain.policies import Policies
 from orderphase.errors import DataError
-from orderphase.flows.contract_runs import MESSAGE_LENGTH
 from orderphase.flows.customers import CustomerSource
 from orderphase.flows.runs import Report, Runs
+from orderphase.flows.write_back import MESSAGE_LENGTH
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.accounts import Accounts
 from orderphase.salesforce.client import SalesforceClient
@@ -53,9 +53,8 @@ class AccountUpsert:
         ours = {self._mapping.account.customer_id.lower()}
 
         def work() -> Report:
-            if org_id != self._client.org_id:
-                message = f"The event comes from org {org_id}, but this deployment is connected to org {self._client.org_id}."
-                return Report("skipped", message, account_id, error=DataError(message, code="wrong_org"))
+            if foreign := self._runs.of_another_org(org_id, account_id):
+                return foreign
             if self._policies.customer_update != "on_account_change":
                 message = "Customers are not told when an account changes: see the policy customer_update."
                 return Report("skipped", message, account_id)

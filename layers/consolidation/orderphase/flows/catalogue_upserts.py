@@ -11,6 +11,7 @@ had them: they are not written, and no other price takes an entry that has one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -166,10 +167,7 @@ class CatalogueUpserts:
 
     def _of_org(self, flow: str, record_id: str, event_id: str, org_id: str, work: Callable[[], Report]) -> Report:
         def handle() -> Report:
-            if org_id != self.org_id:
-                message = f"The event comes from org {org_id}, but this deployment is connected to org {self.org_id}."
-                return Report("skipped", message, record_id, error=DataError(message, code="wrong_org"))
-            return work()
+            return self._runs.of_another_org(org_id, record_id) or work()
 
         return self._run(flow, record_id, event_id, handle)
 
@@ -341,3 +339,31 @@ class _Plan:
             return
         self.entries.append(Change(entry, wanted))
         self.notes += notes
+
+
+class Upsert(ABC):
+    """What the flows of products and of prices have in common: how they take an event of Stripe's, or of its mirror."""
+
+    flow: str
+
+    def __init__(self, upserts: CatalogueUpserts) -> None:
+        self._upserts = upserts
+
+    @property
+    @abstractmethod
+    def mirror(self) -> MirrorFields:
+        """Where Stripe's own package mirrors what this flow is about."""
+
+    @abstractmethod
+    def bring(self, object_id: str, /) -> Report:
+        """Bring what Stripe has into the price book. Raises NotListedError."""
+
+    def from_stripe(self, object_id: str, *, account: str, event_id: str) -> Report:
+        """Handle the event that something was made, changed or deleted in one of our accounts."""
+        return self._upserts.of_stripe(self.flow, object_id, account=account, event_id=event_id, work=self.bring)
+
+    def from_mirror(self, record_id: str, *, event_id: str, org_id: str, stripe_id: str | None = None) -> Report:
+        """Handle a change of a record that mirrors it in Salesforce. The record is read where no id is given."""
+        return self._upserts.of_mirror(
+            self.flow, record_id, event_id=event_id, org_id=org_id, stripe_id=stripe_id, names=self.mirror, work=self.bring
+        )

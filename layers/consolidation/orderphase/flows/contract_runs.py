@@ -23,21 +23,19 @@ from orderphase.flows.catalogue import CatalogueSource
 from orderphase.flows.customers import Customer, CustomerSource, RefusedError
 from orderphase.flows.proposals import Known, Proposal, Proposals, coupons_of, intended
 from orderphase.flows.runs import Report, Runs
+from orderphase.flows.write_back import MESSAGE_LENGTH, Run, Told, WriteBack
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.accounts import Accounts
 from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState
-from orderphase.salesforce.writing import Creation, Update
+from orderphase.salesforce.writing import Update
 from orderphase.store.catalogue import Catalogue as Facts
 from orderphase.store.contracts import ContractTable, Intent, Lease
 from orderphase.store.phases import without_lines
-from orderphase.store.sync_log import Outcome, SyncLog
+from orderphase.store.sync_log import SyncLog
 from orderphase.stripe.account import Key, Schedule, StripeAccount
 from orderphase.stripe.accounts import StripeAccounts
 from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, USED_KEY
 from orderphase.stripe.customers import Customers
-
-MESSAGE_LENGTH = 32_000
-"""Salesforce: a long text area holds at most 32,768 characters."""
 
 _CLOCK_SKEW = timedelta(seconds=5)
 _PATIENCE = 8
@@ -56,34 +54,6 @@ class Desk:
     catalogue: CatalogueSource
     customers: CustomerSource
     proposals: Proposals
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run: its flow, event and id, when it began, and the idempotency key that whoever asked for it has given."""
-
-    flow: str
-    event_id: str
-    id: str
-    started_at: datetime
-    key: str | None = None
-
-    @property
-    def asked_by(self) -> str | None:
-        """The event with the key that was given."""
-        return f"{self.event_id} {self.key}" if self.key else None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What Salesforce is told of a run; `contract_id` where the order has a Contract."""
-
-    outcome: Outcome
-    message: str
-    schedule: Schedule | None
-    run: Run
-    order_id: str
-    contract_id: str | None
 
 
 @dataclass(slots=True)
@@ -129,7 +99,7 @@ class ContractRuns:
         self._facts = facts
         self._mapping = mapping
         self.currency = currency
-        self._sync_log_records = sync_log_records
+        self._back = WriteBack(contracts, mapping, policies.write_back, records=sync_log_records, now=now)
         self._pause = pause
         self._desks: dict[str, Desk] = {}
         self._runs = Runs(log, contracts.client, stripe, now, run_id)
@@ -153,10 +123,8 @@ class ContractRuns:
         run = Run(flow, event_id, self._runs.new_id(), self.now(), idempotency_key)
 
         def handle() -> Report:
-            connected = self.contracts.org_id
-            if org_id != connected:
-                message = f"The event comes from org {org_id}, but this deployment is connected to org {connected}."
-                return Report("skipped", message, record_id, error=DataError(message, code="wrong_org"))
+            if foreign := self._runs.of_another_org(org_id, record_id):
+                return foreign
             read_at = self.now()
             try:
                 state = read(record_id)
@@ -461,7 +429,7 @@ class ContractRuns:
         name = f"Schedule {schedule.id}." if schedule else "No schedule."
         told = Told("synced", f"{name} {message}".rstrip(), schedule, hold.run, *_named(state))
         try:
-            wrote = self._write([*updates, *ids], told)
+            wrote = self._back.write([*updates, *ids], told)
         except (DataError, ConfigurationError, ConflictError) as refusal:
             # A duplicate is another record's value: that is for a person, and comes of no repetition.
             final = isinstance(refusal, DataError) or refusal.code == "DUPLICATE_VALUE"
@@ -470,7 +438,7 @@ class ContractRuns:
             if final:
                 message = f"{message}\n{refusal.message}".strip()
             ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=acted)]
-            wrote = self._write(ids, replace(told, message=f"{name} {message}".rstrip()))
+            wrote = self._back.write(ids, replace(told, message=f"{name} {message}".rstrip()))
             if not final:
                 raise
         hold.intent = replace(intent, state="recorded", message=None)
@@ -544,12 +512,12 @@ class ContractRuns:
             schedule = Schedule(intent.schedule_id, intent.subscription_id)
             until = f" until {intent.ends_at:%Y-%m-%d}" if intent.ends_at else ""
             message = f"The schedule {schedule.id} exists in Stripe and bills{until}. {message}"
-            ids = self._order_ids(schedule)
-        marked = self._status(order_id, FAILED, message)
+            ids = self._back.order_ids(schedule)
+        marked = self._back.status(order_id, FAILED, message)
         contract = contract_id if contract_id != order_id else None
         told = Told("failed", message, schedule, run, order_id, contract)
         try:
-            self._write([replace(marked, fields={**marked.fields, **ids})], told)
+            self._back.write([replace(marked, fields={**marked.fields, **ids})], told)
         except DataError as refusal:
             message = f"{message} The order could not be marked: {refusal.message}"
         findings = problem.findings if isinstance(problem, RefusedError) else ()
@@ -557,60 +525,14 @@ class ContractRuns:
 
     def _mark(self, state: ContractState, status: str, told: Told) -> None:
         schedule = told.schedule
-        marked = self._status(state.order.id, status, told.message)
+        marked = self._back.status(state.order.id, status, told.message)
         updates = [marked]
         if schedule is not None and state.has_contract:
             # A change order belongs to the contract's schedule also where it could not be applied.
-            updates = [replace(marked, fields={**marked.fields, **self._order_ids(schedule)})]
+            updates = [replace(marked, fields={**marked.fields, **self._back.order_ids(schedule)})]
             if state.schedule_id != schedule.id:
-                updates.append(self._contract_ids(state, schedule))
-        self._write(updates, told)
-
-    def _write(self, updates: Sequence[Update], told: Told) -> bool:
-        """Write to Salesforce what the policy lets be saved there, with a record of the run where that is wanted.
-
-        Answers whether there was anything to write.
-        """
-        if self.policies.write_back == "none":
-            return False
-        if self.policies.write_back == "ids_only":
-            ids = self._id_fields
-            kept = [{name: value for name, value in update.fields.items() if name in ids} for update in updates]
-            updates = [replace(update, fields=fields) for update, fields in zip(updates, kept, strict=True) if fields]
-        records = [self._record_of(told)] if updates and self._sync_log_records and self.policies.write_back == "full" else []
-        try:
-            self.contracts.write_back(updates, records)
-        except (DataError, ConfigurationError):
-            if not records:
-                raise
-            self.contracts.write_back(updates)  # whose schedule it is matters more than the record of it
-        return bool(updates)
-
-    @property
-    def _id_fields(self) -> frozenset[str]:
-        """The fields in which Salesforce keeps Stripe's ids."""
-        names = self._mapping
-        of_schedules = (names.order.schedule_id, names.order.subscription_id, names.contract.schedule_id)
-        of_catalogue = (names.account.customer_id, names.product.product_id, names.price_book_entry.price_id)
-        return frozenset((*of_schedules, names.contract.subscription_id, *of_catalogue))
-
-    def _record_of(self, told: Told) -> Creation:
-        """What Salesforce's own record of a run says."""
-        names, schedule = self._mapping.sync_log, told.schedule
-        fields = {
-            names.order: told.order_id,
-            names.contract: told.contract_id,
-            names.flow: told.run.flow,
-            names.event_id: told.run.event_id,
-            names.run_id: told.run.id,
-            names.outcome: told.outcome,
-            names.message: told.message[:MESSAGE_LENGTH],
-            names.schedule_id: schedule.id if schedule else None,
-            names.subscription_id: schedule.subscription_id if schedule else None,
-            names.started_at: told.run.started_at.isoformat(timespec="seconds"),
-            names.finished_at: self.now().isoformat(timespec="seconds"),
-        }
-        return Creation(names.object, {name: value for name, value in fields.items() if value is not None})
+                updates.append(self._back.contract_ids(state, schedule))
+        self._back.write(updates, told)
 
     def _ids(
         self, state: ContractState, schedule: Schedule | None, intent: Intent, message: str, *, acted: bool
@@ -621,10 +543,10 @@ class ContractRuns:
         """
         known = schedule is None or (state.schedule_id, state.subscription_id) == (schedule.id, schedule.subscription_id)
         if state.has_contract and schedule is not None and not known:
-            yield self._contract_ids(state, schedule)
+            yield self._back.contract_ids(state, schedule)
         names = self._mapping.order
         status = CANCELLED if intent.ends_at is not None else SYNCED
-        ids = self._order_ids(schedule) if schedule else {}
+        ids = self._back.order_ids(schedule) if schedule else {}
         for order in state.states.values():
             if order.id not in intent.orders:
                 continue
@@ -639,19 +561,6 @@ class ContractRuns:
                 names.synced_at: self.now().isoformat(timespec="seconds"),
             }
             yield Update("Order", order.id, fields)
-
-    def _order_ids(self, schedule: Schedule) -> dict[str, str | None]:
-        names = self._mapping.order
-        return {names.schedule_id: schedule.id, names.subscription_id: schedule.subscription_id}
-
-    def _contract_ids(self, state: ContractState, schedule: Schedule) -> Update:
-        names = self._mapping.contract
-        fields = {names.schedule_id: schedule.id, names.subscription_id: schedule.subscription_id}
-        return Update("Contract", state.id, fields)
-
-    def _status(self, order_id: str, status: str, message: str) -> Update:
-        names = self._mapping.order
-        return Update("Order", order_id, {names.sync_status: status, names.sync_message: message[:MESSAGE_LENGTH]})
 
 
 def _named(state: ContractState) -> tuple[str, str | None]:

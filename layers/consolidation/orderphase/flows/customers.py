@@ -6,7 +6,7 @@ that an order whose account has not changed costs no request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,11 @@ class CustomerSource:
     def known(self, account: Account, currency: str) -> str | None:
         """The customer that an account is billed by in a currency, as far as one is known. No request to Stripe."""
         noted = self._noted(account)
-        return noted.get(currency.lower()) or (account.customer_id if self._primary else None) or noted.get(_MAIN)
+        return noted.get(currency.lower()) or self._main(account, noted)
+
+    def _main(self, account: Account, noted: Mapping[str, str]) -> str | None:
+        """The customer of an account that is for all currencies."""
+        return (account.customer_id if self._primary else None) or noted.get(_MAIN)
 
     def everyone(self, account: Account) -> list[str]:
         """All customers of an account that are known. No request to Stripe."""
@@ -81,12 +85,14 @@ class CustomerSource:
 
     def get(self, account: Account, currency: str, *, org_id: str, contract_id: str) -> Customer:
         """The customer that a new schedule bills: made, if there is none, else told what has changed."""
-        known = self.known(account, currency)
+        noted = self._noted(account)
+        further = noted.get(currency.lower())
+        known = further or self._main(account, noted)
         if known is None:
             return self._make(account, org_id=org_id, contract_id=contract_id)
         try:
             told = self.follow(account, known, org_id=org_id, contract_id=contract_id)
-            return Customer(known, findings=(*told, *self._added(account, currency, known)))
+            return Customer(known, findings=(*told, *([_added(account, currency, known)] if further else [])))
         except DataError as refusal:
             return self.instead(account, currency, known, refusal, org_id=org_id)
 
@@ -149,7 +155,7 @@ class CustomerSource:
             message = f"The customer {customer_id} of the account {account.id} does not exist in this Stripe account."
             raise RefusedError(finding("customer_missing", message))
         only = self._currency_of(account, currency, customer_id)
-        first = self._first(account) if only else None
+        first = self._main(account, self._noted(account)) if only else None
         made = self._make(account, org_id=org_id, after=customer_id, currency=only, first=first)
         self._facts.note(customer_key(customer_id), {"told": {}, "successor": made.id})
         message = f"The customer {customer_id} of the account {account.id} was deleted in Stripe; {made.id} takes its place."
@@ -172,22 +178,12 @@ class CustomerSource:
         """The currency that a customer is for alone, if it is one of several."""
         return currency if self._noted(account).get(currency.lower()) == customer_id else None
 
-    def _first(self, account: Account) -> str | None:
-        """The customer of an account that is for all currencies."""
-        return (account.customer_id if self._primary else None) or self._noted(account).get(_MAIN)
-
     def _beside(self, account: Account, currency: str, first: str, refusal: DataError, *, org_id: str) -> Customer:
         if self._policies.customer_per_currency != "create":
             message = f"The account {account.id} cannot be billed in {currency} as well: {refusal.message}"
             raise RefusedError(finding("customer_currency", message))
         made = self._make(account, org_id=org_id, currency=currency, first=first)
-        return Customer(made.id, made.updates, (*made.findings, *self._added(account, currency, made.id)))
-
-    def _added(self, account: Account, currency: str, customer_id: str) -> Iterator[Finding]:
-        """That an account is billed in a currency by a customer of its own."""
-        if self._currency_of(account, currency, customer_id):
-            message = f"In {currency} the account {account.id} is billed by its further customer {customer_id}."
-            yield finding("customer_added", message)
+        return Customer(made.id, made.updates, (*made.findings, _added(account, currency, made.id)))
 
     def _make(
         self,
@@ -219,6 +215,12 @@ def _noted(digests: Mapping[str, str], contract_id: str | None = None) -> dict[s
     """What is remembered of what a customer was told: nothing of what was empty. contract_id: whose e-mail address was told."""
     noted = {field: value for field, value in digests.items() if value != digest(None)}
     return noted | {f"email:{contract_id}": noted["email"]} if contract_id is not None and "email" in noted else noted
+
+
+def _added(account: Account, currency: str, customer_id: str) -> Finding:
+    """That an account is billed in a currency by a customer of its own."""
+    message = f"In {currency} the account {account.id} is billed by its further customer {customer_id}."
+    return finding("customer_added", message)
 
 
 def _remark(account: Account, remark: str) -> Finding:

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orderphase.domain.listing import NotListedError
-from orderphase.flows.catalogue_upserts import CatalogueUpserts, Edit
+from orderphase.flows.catalogue_upserts import Edit, Upsert
 from orderphase.flows.runs import Report
+from orderphase.mapping import MirrorFields
 from orderphase.salesforce.writing import write_back
 
 FLOW = "price_upsert"
 
 
-class PriceUpsert:
+class PriceUpsert(Upsert):
     """The flow."""
 
-    def __init__(self, upserts: CatalogueUpserts) -> None:
-        self._upserts = upserts
+    flow = FLOW
 
-    def from_stripe(self, price_id: str, *, account: str, event_id: str) -> Report:
-        """Handle `price.created`, `.updated` or `.deleted` of one of our accounts."""
-        return self._upserts.of_stripe(FLOW, price_id, account=account, event_id=event_id, work=self._bring)
-
-    def from_mirror(self, record_id: str, *, event_id: str, org_id: str, stripe_id: str | None = None) -> Report:
-        """Handle a change of a record in which Stripe's own package mirrors a price. It is read where no id is given."""
-        names = self._upserts.mapping.mirrored_price
-        return self._upserts.of_mirror(
-            FLOW, record_id, event_id=event_id, org_id=org_id, stripe_id=stripe_id, names=names, work=self._bring
-        )
+    @property
+    def mirror(self) -> MirrorFields:
+        """Where Stripe's own package mirrors a price."""
+        return self._upserts.mapping.mirrored_price
 
     def from_salesforce(
         self,
@@ -52,7 +46,8 @@ class PriceUpsert:
             work=lambda: self._send(record_id, edit),
         )
 
-    def _bring(self, price_id: str) -> Report:
+    def bring(self, price_id: str) -> Report:
+        """Bring a price of Stripe's into the price book."""
         found = self._upserts.stripe.price(price_id)
         if found is None:
             return self._upserts.end_price(price_id)

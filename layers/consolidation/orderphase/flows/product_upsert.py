@@ -7,30 +7,24 @@ from typing import Any
 
 from orderphase.domain.listing import ProductState, StripeProduct, changed_metadata, plain_text, sent_name
 from orderphase.errors import DataError
-from orderphase.flows.catalogue_upserts import CatalogueUpserts, Edit
+from orderphase.flows.catalogue_upserts import Edit, Upsert
 from orderphase.flows.runs import Report
+from orderphase.mapping import MirrorFields
 from orderphase.salesforce.writing import write_back
 from orderphase.store.catalogue import agreed_fact, agreed_key, news
 
 FLOW = "product_upsert"
 
 
-class ProductUpsert:
+class ProductUpsert(Upsert):
     """The flow."""
 
-    def __init__(self, upserts: CatalogueUpserts) -> None:
-        self._upserts = upserts
+    flow = FLOW
 
-    def from_stripe(self, product_id: str, *, account: str, event_id: str) -> Report:
-        """Handle `product.created`, `.updated` or `.deleted` of one of our accounts."""
-        return self._upserts.of_stripe(FLOW, product_id, account=account, event_id=event_id, work=self._bring)
-
-    def from_mirror(self, record_id: str, *, event_id: str, org_id: str, stripe_id: str | None = None) -> Report:
-        """Handle a change of a record in which Stripe's own package mirrors a product. It is read where no id is given."""
-        names = self._upserts.mapping.mirrored_product
-        return self._upserts.of_mirror(
-            FLOW, record_id, event_id=event_id, org_id=org_id, stripe_id=stripe_id, names=names, work=self._bring
-        )
+    @property
+    def mirror(self) -> MirrorFields:
+        """Where Stripe's own package mirrors a product."""
+        return self._upserts.mapping.mirrored_product
 
     def from_salesforce(
         self,
@@ -54,7 +48,8 @@ class ProductUpsert:
             work=lambda: self._send(record_id, edit),
         )
 
-    def _bring(self, product_id: str) -> Report:
+    def bring(self, product_id: str) -> Report:
+        """Bring a product of Stripe's into the price book."""
         product = self._upserts.stripe.product(product_id)
         return self._upserts.bring(product_id, product) if product else self._upserts.end_product(product_id)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orderphase.domain.findings import Finding
-from orderphase.errors import OrderphaseError
+from orderphase.errors import DataError, OrderphaseError
 from orderphase.salesforce.client import SalesforceClient
 from orderphase.store.sync_log import Entry, Outcome, SyncLog
 from orderphase.stripe.account import Schedule
@@ -46,6 +46,14 @@ class Runs:
         self._stripe = stripe
         self._now = now
         self.new_id = run_id
+
+    def of_another_org(self, org_id: str, record_id: str) -> Report | None:
+        """What becomes of an event that comes from another org than the connected one; None where it comes from that."""
+        connected = self._salesforce.org_id
+        if org_id == connected:
+            return None
+        message = f"The event comes from org {org_id}, but this deployment is connected to org {connected}."
+        return Report("skipped", message, record_id, error=DataError(message, code="wrong_org"))
 
     def run(self, flow: str, run_id: str, record_id: str, event_id: str, work: Callable[[], Report]) -> Report:
         """Do `work` and log its report. An error is logged as an interruption and raised again; of a bug, only its type."""

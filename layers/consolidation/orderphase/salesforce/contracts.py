@@ -15,11 +15,11 @@ from orderphase.domain.sequence import Draft
 from orderphase.errors import ConfigurationError, DataError
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.accounts import account_columns, read_account
-from orderphase.salesforce.client import API_VERSION, classified
+from orderphase.salesforce.client import classified
 from orderphase.salesforce.fields import check_spelling, metadata_at, text_at, unique
 from orderphase.salesforce.shape import Org
 from orderphase.salesforce.snapshot import read_orders
-from orderphase.salesforce.writing import Creation, Update, call, not_about_data, write_back
+from orderphase.salesforce.writing import Creation, Update, call, composite, not_about_data, write_back
 
 PENDING, SYNCED, FAILED, SKIPPED, CANCELLED = "Pending", "Synced", "Failed", "Skipped", "Cancelled"
 """Values of the Order's sync status."""
@@ -122,32 +122,17 @@ class Contracts:
             "contract_lines": self._lines(contract_lines),
             "contract_prices": self._prices(contract_lines),
         }
-        answer = call(
-            self.client,
-            "POST",
-            "composite",
-            {
-                "allOrNone": False,
-                "collateSubrequests": False,
-                "compositeRequest": [
-                    {
-                        "method": "GET",
-                        "referenceId": name,
-                        # A reference must stay readable, or Salesforce does not see it.
-                        "url": f"/services/data/v{API_VERSION}/query?q={quote(query, safe='@{}[].,()')}",
-                    }
-                    for name, query in queries.items()
-                ],
-            },
-        )
-        parts = {part["referenceId"]: part for part in answer["compositeResponse"]}
+        # A reference must stay readable, or Salesforce does not see it.
+        urls = {name: f"query?q={quote(query, safe='@{}[].,()')}" for name, query in queries.items()}
+        asked = {name: {"method": "GET", "url": url} for name, url in urls.items()}
+        parts = composite(self.client, asked, all_or_none=False)
         order = self._records(parts["order"])
         if not order:
             return _Answers()
         scope = "contract" if order[0]["ContractId"] else "own"
         lines, prices = (self._records(parts[f"{scope}_{kind}"]) for kind in ("lines", "prices"))
-        asked = (order, self._order_fields()), (lines, self._line_columns()), (prices, self._price_columns())
-        for records, columns in asked:
+        read = (order, self._order_fields()), (lines, self._line_columns()), (prices, self._price_columns())
+        for records, columns in read:
             for record in records[:1]:
                 check_spelling(record, columns)
         return _Answers(order[0], lines, prices)
