@@ -172,3 +172,20 @@ class TestWithAnotherCustomer:
         here.clock.advance(MOMENT)
         assert activate(here, order, customer_per_currency="create").outcome == "unchanged"
         assert len(here.schedules()) == 2
+
+
+def test_an_answer_that_was_lost_does_not_use_the_key_up_for_what_has_changed_since(here: World) -> None:
+    """The event comes again, and finds its first request carried out and another quantity."""
+    order = new_order(here)
+    here.stripe.inject("lost_after", method="POST", path="/v1/subscription_schedules")
+    with pytest.raises(UnknownOutcomeError):
+        activate(here, order)
+    here.salesforce.update("OrderItem", here.lines_of(order)[0], {"Quantity": 2})
+    here.clock.advance(MOMENT)
+    report = activate(here, order)
+    assert (report.outcome, codes(report)) == ("synced", [])
+    assert len(here.schedules()) == 1
+    assert here.schedule()["phases"][-1]["items"][0]["quantity"] == 2
+    assert here.stripe.keys("subscription_schedules.create") == [THEIRS]
+    (key,) = here.stripe.keys("subscription_schedules.update")
+    assert str(key).startswith("orderphase:update:")
