@@ -6,14 +6,14 @@ import io
 
 import pytest
 
-from orderphase import worker
+from orderphase import telemetry
 from tests.functions.deployed import Output
 
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Output:
     logs = io.StringIO()
-    monkeypatch.setattr(worker.logger.registered_handler, "stream", logs)
-    monkeypatch.setattr(worker.metrics.provider, "namespace", "Orderphase")
-    monkeypatch.setattr(worker.metrics.provider, "service", "flow")
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", logs)
+    monkeypatch.setattr(telemetry.metrics.provider, "namespace", "Orderphase")
+    monkeypatch.setattr(telemetry.metrics.provider, "service", "flow")
     return Output(logs, capsys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,16 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProtocolError
 
-from orderphase.errors import ConfigurationError, ConflictError, DataError, OrderphaseError, TransientError, UnknownOutcomeError
+from orderphase import deadline
+from orderphase.errors import (
+    ConfigurationError,
+    ConflictError,
+    CredentialsError,
+    DataError,
+    OrderphaseError,
+    TransientError,
+    UnknownOutcomeError,
+)
 from orderphase.salesforce import client as client_module
 from orderphase.salesforce.client import API_VERSION, SalesforceClient, classified
 from orderphase.settings import SalesforceCredentials
@@ -40,7 +50,7 @@ def credentials(url: str, **fields: str) -> SalesforceCredentials:
 
 
 def connect(url: str, clock: Clock | None = None, /, **fields: str) -> SalesforceClient:
-    return SalesforceClient(credentials(url, **fields), now=(clock or Clock(NOW, frozen=True)).now)
+    return SalesforceClient(credentials(url, **fields), now=(clock or Clock(NOW, frozen=True)).now, pause=lambda _: None)
 
 
 @dataclass
@@ -153,12 +163,12 @@ def test_wrong_credentials(org: Service, fields: dict[str, str]) -> None:
     [
         ({"kind": "refuse", "error": "500"}, TransientError),
         ({"kind": "refuse", "error": "503"}, TransientError),
-        ({"kind": "refuse", "error": "inactive_user"}, ConfigurationError),
+        ({"kind": "refuse", "error": "inactive_user"}, CredentialsError),
         ({"kind": "lost_before"}, UnknownOutcomeError),
     ],
 )
 def test_a_login_that_fails(org: Service, fault: dict[str, Any], error: type[OrderphaseError]) -> None:
-    org.emulator.inject(path=TOKEN, **fault)
+    org.emulator.inject(path=TOKEN, times=1 if error is CredentialsError else 3, **fault)
     with pytest.raises(error) as failure:
         org.client.call("GET", "limits")
     assert type(failure.value) is error
@@ -314,7 +324,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_page_instead_of_an_answer(org: Service, status: int) -> None:
-    org.emulator.inject("refuse", error=str(status), path="/limits")
+    org.emulator.inject("refuse", error=str(status), path="/limits", times=3)
     with pytest.raises(UnknownOutcomeError):
         org.client.call("GET", "limits")
 
@@ -327,7 +337,7 @@ def test_a_success_that_is_not_json(body: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
 def test_a_dropped_connection_may_have_done_it(org: Service, kind: Any) -> None:
-    org.emulator.inject(kind, path="/limits")
+    org.emulator.inject(kind, path="/limits", times=3)
     with pytest.raises(UnknownOutcomeError, match="Salesforce did not answer"):
         org.client.call("GET", "limits")
 
@@ -335,7 +345,7 @@ def test_a_dropped_connection_may_have_done_it(org: Service, kind: Any) -> None:
 def test_a_slow_answer_is_not_waited_for(org: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "TIMEOUT", (1.0, 0.05))
     for path in (TOKEN, "/limits"):
-        org.emulator.inject("slow", path=path, seconds=3600)
+        org.emulator.inject("slow", path=path, seconds=3600, times=3)
         with pytest.raises(UnknownOutcomeError) as failure:
             org.client.call("GET", "limits")
         assert failure.value.code == "ReadTimeout"
@@ -399,3 +409,80 @@ def test_a_path_that_salesforce_has_given_out() -> None:
     with scripted(lambda _: Response(body={"done": True})) as (client, service):
         client.call("GET", f"/services/data/v{API_VERSION}/query/01g000-2000")
     assert service.requests[-1].path == f"/services/data/v{API_VERSION}/query/01g000-2000"
+
+
+# Repetitions
+
+
+class TestRepetitions:
+    """What was not applied, or comes to the same twice, is asked for again within the function's time."""
+
+    def repeated(self, answers: list[Response], method: str = "GET", **how: Any) -> tuple[int, list[float]]:
+        """How many requests are made, and the pauses between them, until one goes through."""
+        waits: list[float] = []
+        with scripted(lambda _: answers.pop(0)) as (client, _):
+            client._pause = waits.append
+            client.call(method, "limits", **how)
+            return client.calls, waits
+
+    BUSY = Response(400, [{"message": "locked", "errorCode": "UNABLE_TO_LOCK_ROW"}])
+    BROKEN = Response(500, [{"message": "broken", "errorCode": "UNKNOWN_EXCEPTION"}])
+    QUOTA = Response(403, [{"message": "no more today", "errorCode": "REQUEST_LIMIT_EXCEEDED"}])
+    FINE = Response(200, {"done": True})
+
+    def test_each_pause_is_longer_and_none_is_the_same(self) -> None:
+        calls, waits = self.repeated([self.BUSY, self.BUSY, self.FINE])
+        assert calls == 3
+        assert 0.2 <= waits[0] <= 0.4 <= waits[1] <= 0.8
+        assert len({tuple(self.repeated([self.BUSY, self.FINE])[1]) for _ in range(5)}) > 1
+
+    def test_three_times_at_most(self) -> None:
+        with pytest.raises(TransientError):
+            self.repeated([self.BUSY] * 3)
+
+    @pytest.mark.parametrize(("method", "how"), [("GET", {}), ("PATCH", {}), ("POST", {"repeatable": True})])
+    def test_what_comes_to_the_same(self, method: str, how: dict[str, Any]) -> None:
+        assert self.repeated([self.BROKEN, self.FINE], method, **how)[0] == 2
+
+    @pytest.mark.parametrize(("method", "how"), [("POST", {}), ("PATCH", {"repeatable": False})])
+    def test_what_may_have_been_done_is_not_done_twice(self, method: str, how: dict[str, Any]) -> None:
+        with pytest.raises(UnknownOutcomeError):
+            self.repeated([self.BROKEN, self.FINE], method, **how)
+
+    def test_what_was_certainly_not_done_is_asked_for_again_in_any_case(self) -> None:
+        assert self.repeated([self.BUSY, self.FINE], "POST")[0] == 2
+
+    def test_the_quota_of_a_day_is_not_waited_for(self) -> None:
+        with pytest.raises(TransientError, match="no more today"):
+            self.repeated([self.QUOTA, self.FINE])
+
+    def test_salesforce_says_how_long(self) -> None:
+        busy = Response(503, [{"message": "busy", "errorCode": "SERVER_UNAVAILABLE"}], {"Retry-After": "3"})
+        assert self.repeated([busy, self.FINE])[1] == [3.0]
+
+    def test_longer_than_a_function_can_wait(self) -> None:
+        busy = Response(503, [{"message": "busy", "errorCode": "SERVER_UNAVAILABLE"}], {"Retry-After": "120"})
+        with pytest.raises(TransientError):
+            self.repeated([busy, self.FINE])
+
+    def test_not_where_the_functions_time_is_nearly_over(self) -> None:
+        short = sum(client_module.TIMEOUT)
+        with deadline.within(short), pytest.raises(TransientError):
+            self.repeated([self.BUSY, self.FINE])
+        with deadline.within(30):
+            assert self.repeated([self.BUSY, self.FINE])[0] == 2
+        assert deadline.left() == math.inf
+
+
+def test_salesforce_is_told_who_asks(org: Service) -> None:
+    """So that the events of our own changes can be told apart."""
+    seen: list[str | None] = []
+    handle = org.emulator.handle
+
+    def listen(request: Request) -> Response:
+        seen.append(request.headers.get("sforce-call-options"))
+        return handle(request)
+
+    org.emulator.handle = listen  # type: ignore[method-assign]  # listens before the real one
+    org.client.call("GET", "limits")
+    assert seen[-1] == "client=orderphase"

@@ -39,7 +39,7 @@ def client(here: World, url: str | None = None) -> SalesforceClient:
     names = ("LOGIN_URL", "CLIENT_ID", "CLIENT_SECRET")
     values = (url or here.salesforce_url, "client", "secret")
     secrets = {f"SALESFORCE_{name}": value for name, value in zip(names, values, strict=True)}
-    return SalesforceClient(SalesforceCredentials.model_validate(secrets), now=here.clock.now)
+    return SalesforceClient(SalesforceCredentials.model_validate(secrets), now=here.clock.now, pause=here.pauses.append)
 
 
 def contracts(here: World, mapping: FieldMapping | None = None, **policies: Any) -> Contracts:
@@ -236,11 +236,11 @@ class TestReading:
             source = contracts(here)
             answer = source.client.call
 
-            def late(method: str, path: str, body: Any = None) -> Any:
+            def late(method: str, path: str, body: Any = None, **options: Any) -> Any:
                 if method == "GET":
                     here.clock.advance(timedelta(days=3))
                     here.salesforce.revoke_tokens()
-                return answer(method, path, body)
+                return answer(method, path, body, **options)
 
             source.client.call = late  # type: ignore[method-assign]  # time passes between two requests of the same run
             with pytest.raises(TransientError) as failure:

@@ -52,7 +52,7 @@ class Clinic:
 
 def connected(url: str) -> SalesforceClient:
     values = {"SALESFORCE_LOGIN_URL": url, "SALESFORCE_CLIENT_ID": "client", "SALESFORCE_CLIENT_SECRET": "secret"}
-    return SalesforceClient(SalesforceCredentials.model_validate(values), now=Clock(NOW, frozen=True).now)
+    return SalesforceClient(SalesforceCredentials.model_validate(values), now=Clock(NOW, frozen=True).now, pause=lambda _: None)
 
 
 @contextmanager
@@ -353,7 +353,9 @@ def scripted(answer: Callable[[Request], Response]) -> Iterator[SalesforceClient
 
 def test_a_login_that_is_refused(clinic: Clinic) -> None:
     values = {"SALESFORCE_LOGIN_URL": clinic.url, "SALESFORCE_CLIENT_ID": "client", "SALESFORCE_CLIENT_SECRET": "other"}
-    client = SalesforceClient(SalesforceCredentials.model_validate(values), now=Clock(NOW, frozen=True).now)
+    client = SalesforceClient(
+        SalesforceCredentials.model_validate(values), now=Clock(NOW, frozen=True).now, pause=lambda _: None
+    )
     (told,) = examine(client, FieldMapping(), LOG).diagnoses
     assert (told.severity, told.where) == ("missing", "Salesforce")
     assert told.what.startswith("login: Salesforce's login refuses the credentials: invalid_client")

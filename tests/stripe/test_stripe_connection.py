@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from orderphase.errors import ConfigurationError, ConflictError, DataError, OrderphaseError, TransientError, UnknownOutcomeError
+from orderphase.errors import (
+    ConfigurationError,
+    ConflictError,
+    CredentialsError,
+    DataError,
+    OrderphaseError,
+    TransientError,
+    UnknownOutcomeError,
+)
 from orderphase.stripe import client as client_module
 from orderphase.stripe.client import (
     API_VERSION,
@@ -66,8 +74,8 @@ def refusal(status: int, kind: str = "invalid_request_error", code: str | None =
         (refusal(400, code="parameter_missing"), ConfigurationError, "parameter_missing"),
         (refusal(400, code="parameters_exclusive"), ConfigurationError, "parameters_exclusive"),
         (refusal(400, code="parameter_invalid_empty"), ConfigurationError, "parameter_invalid_empty"),
-        (refusal(401), ConfigurationError, "AuthenticationError"),
-        (refusal(401, code="api_key_expired"), ConfigurationError, "api_key_expired"),
+        (refusal(401), CredentialsError, "AuthenticationError"),
+        (refusal(401, code="api_key_expired"), CredentialsError, "api_key_expired"),
         (refusal(403), ConfigurationError, "PermissionError"),
         (refusal(403, code="account_invalid"), ConfigurationError, "account_invalid"),
         (refusal(400, "idempotency_error"), ConflictError, REUSED_KEY),

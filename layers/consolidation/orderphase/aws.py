@@ -24,6 +24,7 @@ _THROTTLED = frozenset(
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
+        "ResourceInUseException",
         "ThrottledException",
         "Throttling",
         "ThrottlingException",

@@ -9,7 +9,8 @@ functions turn it into what the queue or the caller needs. Anything that is not 
 | `TransientError` | certainly not applied | the message comes back and is tried again |
 | `UnknownOutcomeError` | may have been applied (read timeout, reset, 5xx) | look first, then try again with the same key |
 | `ConflictError` | somebody else was faster (lease, condition, version) | the next run reads again and plans again |
-| `ConfigurationError` | credentials, permissions, fields, mapping, settings | dead-letter queue and alarm |
+| `ConfigurationError` | permissions, fields, mapping, settings | dead-letter queue and alarm |
+| `CredentialsError` | a vendor refuses the key or the login | the message comes back; the circuit opens, and an alarm tells |
 """
 
 from __future__ import annotations
@@ -33,9 +34,16 @@ class DataError(OrderphaseError):
 
 
 class TransientError(OrderphaseError):
-    """The call was certainly not applied (no connection, 429, locked row, lease held by another run). Worth trying again."""
+    """The call was certainly not applied (no connection, 429, locked row, lease held by another run). Worth trying again.
+
+    at_once: whether a moment may be enough; False where the other side says that it takes longer.
+    """
 
     kind = "transient"
+
+    def __init__(self, message: str, *, code: str | None = None, at_once: bool = True) -> None:
+        super().__init__(message, code=code)
+        self.at_once = at_once
 
 
 class UnknownOutcomeError(TransientError):
@@ -54,3 +62,7 @@ class ConfigurationError(OrderphaseError):
     """Nothing about the record is wrong: credentials, permissions, fields, mapping or settings are."""
 
     kind = "configuration"
+
+
+class CredentialsError(ConfigurationError):
+    """A vendor lets nobody in with these credentials. Nothing at all goes through until they are right, so messages wait."""

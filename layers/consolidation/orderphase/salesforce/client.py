@@ -6,6 +6,8 @@ the scheme of the instance URL, and errors classified by Salesforce's own error 
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,9 +19,11 @@ import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSession
 
+from orderphase import deadline
 from orderphase.errors import (
     ConfigurationError,
     ConflictError,
+    CredentialsError,
     DataError,
     OrderphaseError,
     TransientError,
@@ -32,12 +36,22 @@ API_VERSION = "66.0"
 TIMEOUT = (3.05, 10.0)
 """Seconds to connect and to wait for an answer; together well below a function's own 30."""
 
+CLIENT = "orderphase"
+"""What we call ourselves. Salesforce: the `changeOrigin` of a change event has it as `client=…`."""
+
+_ATTEMPTS = 3
+_LONGEST_PAUSE = 5.0
+_REPEATABLE = ("GET", "PATCH")
+"""Requests that come to the same however often they are made: they read, or set fields to values."""
+
 _JWT_LIFETIME = timedelta(minutes=3)
 
 # Salesforce: status codes and error codes of the REST API. A cursor (query locator) expires after two days; then read again.
 _TRANSIENT = frozenset(
     {"INVALID_QUERY_LOCATOR", "QUERY_TIMEOUT", "REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"}
 )
+# These do not pass in a moment: the quota of a day, a cursor that is gone, a query that takes too long.
+_LASTING = frozenset({"INVALID_QUERY_LOCATOR", "QUERY_TIMEOUT", "REQUEST_LIMIT_EXCEEDED"})
 _CONFLICT = frozenset({"DUPLICATE_VALUE"})
 _CONFIGURATION = frozenset(
     {
@@ -65,10 +79,10 @@ _ABOUT_RECORDS = (None, requests.codes.multiple_choices, requests.codes.bad_requ
 def classified(code: str | None, message: str, status: int | None = None) -> OrderphaseError:
     """The error for Salesforce's `errorCode` (or `statusCode` of a collection's row); by HTTP status where there is none."""
     if code in _TRANSIENT or status == requests.codes.too_many_requests:
-        return TransientError(message, code=code)
+        return TransientError(message, code=code, at_once=code not in _LASTING)
     if code in _CONFLICT or status in (requests.codes.conflict, requests.codes.precondition_failed):
         return ConflictError(message, code=code)
-    if status is not None and status >= requests.codes.internal_server_error:
+    if code == "UNKNOWN_EXCEPTION" or (status is not None and status >= requests.codes.internal_server_error):
         return UnknownOutcomeError(message, code=code)
     if code in _CONFIGURATION or status not in _ABOUT_RECORDS:
         return ConfigurationError(message, code=code)
@@ -78,9 +92,12 @@ def classified(code: str | None, message: str, status: int | None = None) -> Ord
 class SalesforceClient:
     """Calls the REST API of one org. `calls` counts the requests made, logins left out."""
 
-    def __init__(self, credentials: SalesforceCredentials, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, credentials: SalesforceCredentials, *, now: Callable[[], datetime], pause: Callable[[float], None] = time.sleep
+    ) -> None:
         self._credentials = credentials
         self._now = now
+        self._pause = pause
         self._session = _TimedSession()
         self._salesforce: Salesforce | None = None
         self._org_id: str | None = None
@@ -101,12 +118,31 @@ class SalesforceClient:
         assert self._user_id is not None  # noqa: S101 (set by the login)
         return self._user_id
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, repeatable: bool | None = None) -> Any:
         """Make one request below `/services/data/vXX.0/`; `path` may also be a host-relative URL that Salesforce has given out.
 
-        Answers the decoded body, with every fraction as Decimal; None where there is none. Raises classified errors: an expired
-        session is renewed once, and the request made again as it was.
+        Answers the decoded body, with every fraction as Decimal; None where there is none. Raises classified errors.
+        What was not applied is asked for again while a moment may help and the function has time; what may have been, only
+        where that is `repeatable`, which by itself a GET and a PATCH are. An expired session is renewed once.
         """
+        if deadline.left() < sum(TIMEOUT):
+            raise TransientError("The function's time is nearly over, so Salesforce is not asked any more", code="deadline")
+        harmless = method in _REPEATABLE if repeatable is None else repeatable
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._renewed(method, path, body)
+            except ConflictError:
+                raise
+            except TransientError as problem:
+                unsafe = isinstance(problem, UnknownOutcomeError) and not harmless
+                wait = max(2**attempt * random.uniform(0.1, 0.2), self._session.retry_after)  # noqa: S311 (jitter is no secret)
+                too_late = wait > _LONGEST_PAUSE or deadline.left() < wait + sum(TIMEOUT)
+                if attempt == _ATTEMPTS or unsafe or not problem.at_once or too_late:
+                    raise
+                self._pause(wait)
+        raise AssertionError("unreachable")
+
+    def _renewed(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         try:
             return self._call(method, path, body)
         except SalesforceExpiredSession:
@@ -114,14 +150,14 @@ class SalesforceClient:
         try:
             return self._call(method, path, body)
         except SalesforceExpiredSession as problem:
-            raise ConfigurationError("Salesforce refuses the session that it has just given out", code=_code(problem)) from None
+            raise CredentialsError("Salesforce refuses the session that it has just given out", code=_code(problem)) from None
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         salesforce = self._connected()
         path = path.removeprefix(f"/services/data/v{API_VERSION}/")
         self.calls += 1
         try:
-            return salesforce.restful(path, None, method, json=body)
+            return salesforce.restful(path, None, method, json=body, headers={"Sforce-Call-Options": f"client={CLIENT}"})
         except SalesforceExpiredSession:
             raise
         except SalesforceError as problem:
@@ -148,13 +184,13 @@ class SalesforceClient:
             token = answer.json()
             if not answer.ok:
                 reason = f"{token['error']} ({token.get('error_description', 'no description')})"
-                raise ConfigurationError(f"Salesforce's login refuses the credentials: {reason}", code=token["error"])
+                raise CredentialsError(f"Salesforce's login refuses the credentials: {reason}", code=token["error"])
             instance_url = endpoint(str(token["instance_url"]))
             _, _, self._org_id, self._user_id = urlsplit(str(token["id"])).path.split("/")
             session_id = str(token["access_token"])
         except (KeyError, IndexError, TypeError, ValueError) as problem:
             reason = f"{type(problem).__name__}: {problem}"
-            raise ConfigurationError(f"Salesforce's login answers something that is not a token ({reason})") from None
+            raise CredentialsError(f"Salesforce's login answers something that is not a token ({reason})") from None
         salesforce = Salesforce(
             instance_url=instance_url,
             session_id=session_id,
@@ -189,13 +225,22 @@ class SalesforceClient:
 
 
 class _TimedSession(requests.Session):
-    """A session whose every request has a timeout, which the library does not pass, and goes to the host that it names."""
+    """A session whose every request has a timeout, which the library does not pass, and goes to the host that it names.
+
+    retry_after: the seconds that the last answer has asked to wait for.
+    """
+
+    retry_after = 0.0
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", TIMEOUT)
         # A redirected login would hand the credentials to another host.
         kwargs.setdefault("allow_redirects", False)
-        return super().request(*args, **kwargs)
+        self.retry_after = 0.0
+        answer = super().request(*args, **kwargs)
+        asked = answer.headers.get("Retry-After", "")
+        self.retry_after = float(asked) if asked.isdecimal() else 0.0
+        return answer
 
 
 def _first(problem: SalesforceError) -> Mapping[str, Any]:

@@ -94,13 +94,17 @@ def composite(
         {**part, "url": f"/services/data/v{API_VERSION}/{part['url']}", "referenceId": name} for name, part in parts.items()
     ]
     body = {"allOrNone": all_or_none, "collateSubrequests": False, "compositeRequest": asked}
-    return {part["referenceId"]: part for part in call(client, "POST", "composite", body)["compositeResponse"]}
+    repeatable = all(part["method"] != "POST" for part in asked)
+    answer = call(client, "POST", "composite", body, repeatable=repeatable)
+    return {part["referenceId"]: part for part in answer["compositeResponse"]}
 
 
-def call(client: SalesforceClient, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def call(
+    client: SalesforceClient, method: str, path: str, body: Mapping[str, Any] | None = None, *, repeatable: bool | None = None
+) -> Any:
     """Make one request, where a refusal is not about a record."""
     try:
-        return client.call(method, path, body)
+        return client.call(method, path, body, repeatable=repeatable)
     except DataError as problem:
         raise not_about_data(problem) from None
 

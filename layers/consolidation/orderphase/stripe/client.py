@@ -13,9 +13,11 @@ from uuid import uuid4
 import requests
 import stripe
 
+from orderphase import deadline
 from orderphase.errors import (
     ConfigurationError,
     ConflictError,
+    CredentialsError,
     DataError,
     OrderphaseError,
     TransientError,
@@ -76,15 +78,19 @@ class StripeConnection:
 
         Stripe: a 429 was not executed; the client repeats connection errors and 5xx by itself, with the same idempotency key.
         """
+        if deadline.left() < sum(TIMEOUT):
+            raise TransientError("The function's time is nearly over, so Stripe is not asked any more", code="deadline")
         for attempt in range(_PATIENCE):
             self.calls = next(self._calls) + 1  # also where requests are made side by side
             try:
                 with classified_errors():
                     return request(*args, **kwargs)
             except TransientError as problem:
-                if problem.code not in _BUSY or attempt == _PATIENCE - 1:
+                wait = 2**attempt * random.uniform(0.25, 0.5)  # noqa: S311 (jitter is no secret)
+                too_late = deadline.left() < wait + sum(TIMEOUT)
+                if problem.code not in _BUSY or not problem.at_once or attempt == _PATIENCE - 1 or too_late:
                     raise
-                self._pause(2**attempt * random.uniform(0.25, 0.5))  # noqa: S311 (jitter is no secret)
+                self._pause(wait)
         raise AssertionError("unreachable")
 
     def create[Params, Answer](
@@ -165,10 +171,14 @@ def _classified(problem: stripe.StripeError) -> OrderphaseError:
     message = f"Stripe refuses the request: {problem.user_message or problem}"
     if isinstance(problem, stripe.IdempotencyError):
         return ConflictError(message, code=REUSED_KEY)
-    if isinstance(problem, stripe.AuthenticationError | stripe.PermissionError):
+    if isinstance(problem, stripe.AuthenticationError):
+        return CredentialsError(message, code=code or type(problem).__name__)
+    if isinstance(problem, stripe.PermissionError):
         return ConfigurationError(message, code=code or type(problem).__name__)
     if isinstance(problem, stripe.RateLimitError) or code in _BUSY:
-        return TransientError(message, code=code if code in _BUSY else "rate_limit")
+        # Stripe: `Stripe-Should-Retry` says whether it makes sense to ask again.
+        lasting = str((problem.headers or {}).get("Stripe-Should-Retry", "")).lower() == "false"
+        return TransientError(message, code=code if code in _BUSY else "rate_limit", at_once=not lasting)
     if status >= requests.codes.internal_server_error or status < requests.codes.bad_request:
         # A success that cannot be read is among them. What is not implemented says what that is.
         why = f": {problem.user_message}" if status == requests.codes.not_implemented and problem.user_message else ""
