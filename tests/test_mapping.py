@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -118,8 +119,31 @@ def fault(text: str) -> str:
 
 
 def test_the_defaults() -> None:
-    assert FieldMapping().model_dump() == NAMES | {"defaults": DEFAULTS, "metadata": {kind: {} for kind in KINDS}}
+    beside = {"defaults": DEFAULTS, "search": {"condition": None}, "metadata": {kind: {} for kind in KINDS}}
+    assert FieldMapping().model_dump() == NAMES | beside
     assert read_mapping("") == FieldMapping()
+
+
+# The search
+
+
+@pytest.mark.parametrize(
+    "condition", ["Bill__c = true", "A__c = 'it''s (' OR (B__c = 1 AND C__c != null)", r"A__c = 'o\'clock )'"]
+)
+def test_a_condition_is_taken_as_it_is(condition: str) -> None:
+    assert read_mapping(f"[search]\ncondition = {json.dumps(condition)}").search.condition == condition
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["A__c = 1) OR (B__c = 2", ")(", "(A__c = 1", "A__c = 'open", "A__c = 'one' and '", "A__c\u0000 = 1", "x" * 4001],
+)
+def test_a_condition_that_would_reach_beyond_itself(condition: str) -> None:
+    assert fault(f"[search]\ncondition = {json.dumps(condition)}").startswith("mapping.toml: search.condition: ")
+
+
+def test_an_empty_condition_is_none() -> None:
+    assert read_mapping('[search]\ncondition = ""').search.condition is None
 
 
 # Names
@@ -485,7 +509,7 @@ def activate(order: str) -> None:
 def test_every_name_is_in_one_of_the_lists() -> None:
     # A new name has to be read, or written, in the tests below; here it is seen that none is forgotten.
     assert {key for key in KEYS if key[0] not in READ} == MIRRORED | {key for key in KEYS if key[0] == "sync_log"}
-    assert {*FieldMapping.model_fields} == {*NAMES, "defaults", "metadata"}
+    assert {*FieldMapping.model_fields} == {*NAMES, "defaults", "search", "metadata"}
 
 
 def test_every_name_that_is_read_is_asked_for_by_its_other_name(here: Renamed) -> None:

@@ -111,7 +111,7 @@ class CatalogueWorld(Org):
         names = ("LOGIN_URL", "CLIENT_ID", "CLIENT_SECRET")
         secrets = dict(zip(names, (self.salesforce_url, "client", "secret"), strict=True))
         credentials = SalesforceCredentials.model_validate({f"SALESFORCE_{name}": value for name, value in secrets.items()})
-        org = self.warm or Shaped(SalesforceClient(credentials, now=self.clock.now))
+        org = self.warm or Shaped(SalesforceClient(credentials, now=self.clock.now, pause=self.pauses.append))
         return CatalogueRecords(org, self.mapping, self.currency)
 
     def warm_up(self) -> None:

@@ -194,7 +194,7 @@ def test_a_missing_permission_is_no_refusal_of_a_record(here: CatalogueWorld) ->
 def test_interrupted_anywhere(here: CatalogueWorld, kind: Any, number: int) -> None:
     """Whichever request to Salesforce is the last of a run, the next one completes it."""
     assorted(here)
-    here.salesforce.inject(kind, skip=number - 1, path="/services/data/")
+    here.salesforce.inject(kind, skip=number - 1, times=3, path="/services/data/")
 
     with pytest.raises(OrderphaseError) as raised:
         here.run_import()

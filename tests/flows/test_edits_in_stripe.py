@@ -271,6 +271,23 @@ class TestEnds:
         assert len(here.subscription()["items"]["data"]) == 2
         assert deal.statuses() == ["Synced", "Synced"]
 
+    def test_a_contract_that_salesforce_was_not_told_of(self, here: World) -> None:
+        """A new schedule was made; the contract still names the one that somebody has let go."""
+        deal = sold(here)
+        here.post_to_stripe(f"/v1/subscription_schedules/{here.schedule()['id']}/release")
+        here.salesforce.inject("refuse", error="500", method="PATCH", times=3)
+        here.salesforce.update("OrderItem", deal.line, {"Quantity": 3})
+        with pytest.raises(UnknownOutcomeError):
+            here.change_line(deal.line, **RECREATE)
+        here.clock.advance(MOMENT)
+        assert here.change_line(deal.line, **RECREATE).outcome == "synced"
+        old, new = here.schedules()
+        record = here.record("Contract", deal.contract)
+        assert record["Stripe_Subscription_Schedule_Id__c"] == new["id"] != old["id"]
+        assert new["phases"][0]["items"][0]["quantity"] == 3
+        here.clock.advance(MOMENT)
+        assert here.run(deal.order, **RECREATE).outcome == "unchanged"
+
     def test_an_order_without_a_contract_that_salesforce_was_not_told_of(self, here: World) -> None:
         """Its subscription was taken over by a new schedule; the order still names the old one."""
         account, entry = here.account(), here.entry()
@@ -279,7 +296,7 @@ class TestEnds:
         at(here, "2029-02-10")
         (item,) = here.lines_of(order)
         here.salesforce.update("OrderItem", item, {"Quantity": 3})
-        here.salesforce.inject("refuse", error="500", method="PATCH")
+        here.salesforce.inject("refuse", error="500", method="PATCH", times=3)
         with pytest.raises(UnknownOutcomeError):
             here.change_line(item)
         here.clock.advance(MOMENT)

@@ -249,7 +249,7 @@ class TestRecordsOfRuns:
         """All of it is one call, all or nothing."""
         account = here.account()
         order = here.order(account, here.contract(account), line(here.entry()))
-        here.salesforce.inject("refuse", error="UNABLE_TO_LOCK_ROW", method="POST", path="/composite$", skip=1)
+        here.salesforce.inject("refuse", error="UNABLE_TO_LOCK_ROW", method="POST", path="/composite$", skip=1, times=3)
         with pytest.raises(TransientError):
             here.run(order, here.flow(**RECORDS))
         here.clock.advance(MOMENT)

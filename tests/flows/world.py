@@ -22,20 +22,25 @@ from moto import mock_aws
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.policies import Policies
 from orderphase.flows.cancellation import Cancellation
+from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
 from orderphase.flows.contract_runs import ContractRuns
 from orderphase.flows.order_activation import OrderActivation
 from orderphase.flows.order_item_update import OrderItemUpdate
 from orderphase.flows.preview import Previews
+from orderphase.flows.reconciliation import Reconciliation
 from orderphase.flows.rolling_window import RollingWindow
 from orderphase.flows.runs import Report
+from orderphase.flows.sweep import Sweep
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.accounts import Accounts
+from orderphase.salesforce.changes import Changes
 from orderphase.salesforce.client import SalesforceClient
 from orderphase.salesforce.contracts import Contracts
 from orderphase.salesforce.shape import Org as Shaped
 from orderphase.settings import SalesforceCredentials, StripeCredentials
 from orderphase.store.catalogue import Catalogue
 from orderphase.store.contracts import ContractTable
+from orderphase.store.progress import Progress
 from orderphase.store.sync_log import SyncLog
 from orderphase.stripe.accounts import StripeAccounts
 from orderphase.stripe.client import StripeConnection
@@ -77,6 +82,10 @@ TABLES: dict[str, dict[str, Any]] = {
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
     },
+    "progress": {
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    },
     "sync_log": {
         "KeySchema": [
             {"AttributeName": "contract_id", "KeyType": "HASH"},
@@ -85,6 +94,17 @@ TABLES: dict[str, dict[str, Any]] = {
         "AttributeDefinitions": [
             {"AttributeName": "contract_id", "AttributeType": "S"},
             {"AttributeName": "entry_id", "AttributeType": "S"},
+            {"AttributeName": "order_id", "AttributeType": "S"},
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": "by_order",
+                "KeySchema": [
+                    {"AttributeName": "order_id", "KeyType": "HASH"},
+                    {"AttributeName": "entry_id", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
         ],
     },
 }
@@ -192,7 +212,7 @@ class World(Org):
             "SALESFORCE_CLIENT_ID": "client",
             "SALESFORCE_CLIENT_SECRET": "secret",
         }
-        return SalesforceClient(SalesforceCredentials.model_validate(credentials), now=self.clock.now)
+        return SalesforceClient(SalesforceCredentials.model_validate(credentials), now=self.clock.now, pause=self.pauses.append)
 
     def stripe_accounts(self) -> StripeAccounts:
         """Fresh connections to the Stripe accounts."""
@@ -224,6 +244,46 @@ class World(Org):
             OrderActivation(runs).run(order, event_id=f"due-{order}-{due:%Y%m%d}", org_id=org_id, contract_due=True)
 
         return RollingWindow(runs.table, enqueue).run(self.clock.now())
+
+    def progress(self) -> Progress:
+        """The table of progress."""
+        return Progress(self.dynamodb, "progress")
+
+    def changed_contracts(self, queued: list[ChangedContract], *, mapping: FieldMapping | None = None) -> ChangedContracts:
+        """What looks for contracts that have changed, with fresh adapters; what it queues is added to `queued`."""
+        changes = Changes(self.salesforce_client(), mapping or self.mapping)
+        table = ContractTable(self.dynamodb, "contracts")
+        return ChangedContracts(changes, table, self.progress(), lambda contract, _: queued.append(contract))
+
+    def poll(self, **policies: Any) -> dict[str, str]:
+        """Poll, and have every contract that is found looked at; answers what came of each, by its id."""
+        queued: list[ChangedContract] = []
+        self.changed_contracts(queued).poll(self.clock.now())
+        return {one.contract_id: self.reconcile(one.contract_id, order_id=one.order_id, **policies).outcome for one in queued}
+
+    def sweep(self, *, rate: int = 1200, **policies: Any) -> dict[str, str]:
+        """Have the next contracts of the sweep looked at; answers what came of each, by its id."""
+        queued: list[tuple[str, bool]] = []
+        table = ContractTable(self.dynamodb, "contracts")
+
+        def enqueue(contract_id: str, org_id: str, _: str, billed: bool) -> None:
+            assert org_id == ORG
+            queued.append((contract_id, billed))
+
+        Sweep(table, self.progress(), enqueue, rate=rate).run(self.clock.now())
+        return {contract: self.reconcile(contract, billed=billed, **policies).outcome for contract, billed in queued}
+
+    def reconciliation(self, **policies: Any) -> Reconciliation:
+        """The reconciliation, with fresh adapters."""
+        watching = {**policies, "on_schedule_ended": "error"}
+        return Reconciliation(self.contract_runs(**policies), self.contract_runs(**watching))
+
+    def reconcile(
+        self, contract: str, *, order_id: str | None = None, org_id: str = ORG, billed: bool = False, **policies: Any
+    ) -> Report:
+        """Have a contract looked at without an event of its own."""
+        flow = self.reconciliation(**policies)
+        return flow.run(contract, event_id=f"look-{contract}", org_id=org_id, order_id=order_id, billed=billed)
 
     def run(self, order: str, flow: OrderActivation | None = None, *, org_id: str = ORG, **policies: Any) -> Report:
         """Deliver one event for an order."""

@@ -17,6 +17,7 @@ What it does not name keeps its default. A malformed file is a `ConfigurationErr
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -230,6 +231,33 @@ class Defaults(_Fields):
         return self
 
 
+def _condition(value: str) -> str:
+    """Refuse what would reach beyond the parentheses that it is put into. Salesforce: a backslash escapes within quotes."""
+    bare = re.sub(r"'(?:[^'\\]|\\.)*'", "''", value)
+    depth = 0
+    for character in bare:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            break
+    if depth != 0 or bare.count("'") % 2 or not value.isprintable():
+        raise ValueError("is not a SOQL condition such as Bill_With_Stripe__c = true: parentheses and quotes must close")
+    if re.search(r"\bselect\b", bare, re.IGNORECASE):
+        raise ValueError("has a query within it, which Salesforce does not take there; take a field of the order")
+    return value
+
+
+Condition = Annotated[Text, Field(max_length=4_000), AfterValidator(_condition)]
+
+
+class Search(_Fields):
+    """Which orders the poll and the backfill look for. `condition`: SOQL on Order's fields; none = every activated order.
+
+    Where only some orders are sent to Stripe, it says which: the poll knows nothing of what a Flow in the org sends.
+    """
+
+    condition: Annotated[Condition | None, BeforeValidator(_absent)] = None
+
+
 class ExtraMetadata(_Fields):
     """What Stripe's objects carry beside our own keys: by key, a field of the record that they are made of.
 
@@ -257,6 +285,7 @@ class FieldMapping(_Fields):
     mirrored_product: ProductMirrorFields = ProductMirrorFields()
     mirrored_price: PriceMirrorFields = PriceMirrorFields()
     defaults: Defaults = Defaults()
+    search: Search = Search()
     metadata: ExtraMetadata = ExtraMetadata()
 
     @property

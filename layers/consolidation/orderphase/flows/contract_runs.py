@@ -6,6 +6,8 @@ Salesforce says what was sold, the ledger what was about to happen, Stripe what 
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,9 +31,9 @@ from orderphase.salesforce.accounts import Accounts
 from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState
 from orderphase.salesforce.writing import Update
 from orderphase.store.catalogue import Catalogue as Facts
-from orderphase.store.contracts import ContractTable, Intent, Lease
-from orderphase.store.phases import without_lines
-from orderphase.store.sync_log import SyncLog
+from orderphase.store.contracts import ContractTable, Intent, Lease, Looked
+from orderphase.store.phases import digest, without_lines
+from orderphase.store.sync_log import Outcome, SyncLog
 from orderphase.stripe.account import Key, Schedule, StripeAccount
 from orderphase.stripe.accounts import StripeAccounts
 from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, USED_KEY
@@ -40,6 +42,8 @@ from orderphase.stripe.customers import Customers
 _CLOCK_SKEW = timedelta(seconds=5)
 _PATIENCE = 8
 """So many seconds a run waits for another one's end; with its own work that stays below the function's 30."""
+
+_CLOCK_TIME = re.compile(r"\d\d:\d\d:\d\d")
 
 _STEPS = 3
 """A subscription that was let go takes two: a new schedule takes it over, then the phases follow."""
@@ -56,14 +60,34 @@ class Desk:
     proposals: Proposals
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A contract that a run was asked for, by its id: the order's own where it has no Contract.
+
+    order_id: the order that was changed, where that is known. billed: whether the ledger says that it is billed.
+    """
+
+    id: str
+    order_id: str | None = None
+    billed: bool = False
+
+
 @dataclass(slots=True)
 class Hold:
-    """The lease of a run, with the intent that is written down when the run lets go. `desk`: once it is known which account."""
+    """The lease of a run, with the intent that is written down when the run lets go. `desk`: once it is known which account.
+
+    planned: whether all that was sold under the contract was looked at, and not one event of it passed over. outcome, read_at:
+    once the run has come to its end. told: a digest of what an Order was told about what is wrong.
+    """
 
     lease: Lease
     intent: Intent | None
     run: Run
     desk: Desk
+    planned: bool = False
+    outcome: Outcome | None = None
+    read_at: datetime | None = None
+    told: str | None = None
 
 
 class ContractRuns:
@@ -114,8 +138,12 @@ class ContractRuns:
         read: Callable[[str], ContractState],
         work: Callable[[ContractState, Hold], Report],
         idempotency_key: str | None = None,
+        contract: Asked | None = None,
     ) -> Report:
-        """Do `work` on the contract of a record, alone and logged. `idempotency_key`: given by whoever asks for it.
+        """Do `work` on the contract of a record, alone and logged.
+
+        idempotency_key: given by whoever asks for it. contract: the record is the contract, and whoever looks for contracts
+        that no run has seen is told that this one has, whatever came of it.
 
         What the customer has to correct is told on the Order and is no exception. Everything else is raised, classified, and
         the event is to be delivered again. Either way the sync log has an entry.
@@ -129,10 +157,14 @@ class ContractRuns:
             try:
                 state = read(record_id)
             except DataError as problem:
-                return self._unreadable(record_id, problem, run)
+                report = self._unreadable(record_id, problem, run, contract=contract)
+                if contract is not None:
+                    self.table.see(contract.id, read_at)
+                return report
             with self._hold(state.id, run) as hold:
                 if hold.lease.last_change is not None and hold.lease.last_change > read_at - _CLOCK_SKEW:
                     # Another run let go after we had read, or about then; what we have read may be what it has changed.
+                    read_at = self.now()
                     state = read(record_id)
                 if state.id != hold.lease.contract_id:
                     raise ConflictError(f"Order {state.order.number} has changed while it was read")
@@ -142,8 +174,10 @@ class ContractRuns:
                     if hold.intent and hold.intent.state == "intended":
                         # Refused, so nothing has come of it; where it was the first, not even the account counts.
                         hold.intent = hold.lease.intent or Intent(hold.intent.generation - 1, frozenset(), state="recorded")
+                    hold.planned = True
                     report = self._failure(state.order.id, state.id, problem, hold.intent, run)
-                return replace(report, order_id=state.order.id)
+                hold.read_at, hold.outcome = read_at, report.outcome
+                return replace(report, order_id=report.order_id or state.order.id)
 
         return self._runs.run(flow, run.id, record_id, event_id, handle)
 
@@ -151,13 +185,16 @@ class ContractRuns:
         """Log an event that asks for nothing, without a look at anything."""
         return self._runs.run(flow, self._runs.new_id(), record_id, event_id, lambda: Report("skipped", message, record_id))
 
-    def _unreadable(self, record_id: str, problem: DataError, run: Run) -> Report:
-        """What is gone is passed over; what is malformed is told on the Order, if the record is one."""
+    def _unreadable(self, record_id: str, problem: DataError, run: Run, *, contract: Asked | None) -> Report:
+        """What is gone is passed over, unless it may be billed; what is malformed is told on the Order, where that is known."""
         if problem.code == "NOT_FOUND":
-            return Report("skipped", problem.message, record_id, error=problem)
-        if not record_id.startswith("801"):
+            return Report("failed" if contract and contract.billed else "skipped", problem.message, record_id, error=problem)
+        order_id = contract.order_id if contract else None
+        if order_id is None and record_id.startswith("801"):
+            order_id = record_id
+        if order_id is None:
             return Report("failed", problem.message, record_id, error=problem)
-        return self._failure(record_id, record_id, problem, None, run)
+        return self._failure(order_id, record_id, problem, None, run)
 
     @contextmanager
     def _hold(self, contract_id: str, run: Run) -> Iterator[Hold]:
@@ -167,7 +204,11 @@ class ContractRuns:
         try:
             yield hold
         finally:
-            self.table.release(lease, self.now(), hold.intent)
+            # Of a run that was interrupted, it is not known what it has looked at.
+            planned = hold.read_at is not None and hold.planned
+            failed_in = None if hold.outcome != "failed" else self.contracts.org_id
+            looked = Looked(hold.read_at, failed_in) if planned and hold.read_at else None
+            self.table.release(lease, self.now(), hold.intent, looked, told=hold.told)
 
     def _acquire(self, contract_id: str, run_id: str) -> Lease:
         """Take the lease; where another run has it, wait a little: the queue would bring the event back after minutes only."""
@@ -265,6 +306,7 @@ class ContractRuns:
         updates: list[Update] = []
         remarks: list[Finding] = []
         desk = hold.desk
+        hold.planned = True
         for _ in range(_STEPS):
             proposal = desk.proposals.propose(
                 known, org_id=self.contracts.org_id, ends_at=ends_at, cancellation=cancellation, due=due, create_prices=True
@@ -348,7 +390,8 @@ class ContractRuns:
             generation=intent.generation,
             orders=proposal.orders,
         )
-        key = f"{org_id}:{state.id}:{intent.generation}"
+        # Of what is done to whom, and the how manieth time: never of the event, or of what the fields are called.
+        key = f"{org_id}:{state.id}:{intent.generation}:{digest(intent.phases)}"
         if plan.attach is not None:
             return desk.stripe.create_schedule(params, key=Key(f"attach:{key}"), looked=True)
         # What was done for this very event already, and its answer lost, has used the key up.
@@ -483,7 +526,7 @@ class ContractRuns:
         """Remember the cancellation of a contract that nothing bills yet. Its activation, when it comes, heeds it."""
         hold.intent = replace(known.last, ends_at=ends_at, cancellation=cancellation)
         message = f"{self._ends(ends_at)} There is no schedule yet."
-        self._mark(known.state, CANCELLED, Told("synced", message, None, hold.run, *_named(known.state)))
+        self._mark(known.state, CANCELLED, Told("synced", message, None, hold.run, *_named(known.state)), hold)
         return Report("synced", message, known.state.id)
 
     def refuse(self, known: Known, findings: Sequence[Finding], hold: Hold) -> Report:
@@ -494,7 +537,7 @@ class ContractRuns:
         message = as_text(findings, limit=MESSAGE_LENGTH)
         schedule = known.billing
         if not known.bills_order or _about(known.state, findings):
-            self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)))
+            self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)), hold)
         return Report("failed", message, known.state.id, findings, schedule)
 
     def pass_over(self, known: Known, message: str, hold: Hold) -> Report:
@@ -502,7 +545,7 @@ class ContractRuns:
         schedule = known.billing
         if schedule is not None:
             message += f" The schedule {schedule.id} goes on unchanged."
-        self._mark(known.state, SKIPPED, Told("skipped", message, schedule, hold.run, *_named(known.state)))
+        self._mark(known.state, SKIPPED, Told("skipped", message, schedule, hold.run, *_named(known.state)), hold)
         return Report("skipped", message, known.state.id, schedule=schedule)
 
     def _failure(self, order_id: str, contract_id: str, problem: DataError, intent: Intent | None, run: Run) -> Report:
@@ -523,8 +566,16 @@ class ContractRuns:
         findings = problem.findings if isinstance(problem, RefusedError) else ()
         return Report("failed", message, contract_id, findings, schedule, problem)
 
-    def _mark(self, state: ContractState, status: str, told: Told) -> None:
-        schedule = told.schedule
+    def _mark(self, state: ContractState, status: str, told: Told, hold: Hold) -> None:
+        """Tell the Order what became of it; nothing where it was told the same before, and says so still."""
+        schedule, order = told.schedule, state.order
+        # Of what holds from now on, a message names the moment: that alone is nothing new.
+        message = _CLOCK_TIME.sub("", told.message)
+        hold.told = hashlib.sha256(f"{order.id} {status} {message}".encode()).hexdigest()[:16]
+        ids = {order.schedule_id, state.schedule_id} if state.has_contract else {order.schedule_id}
+        knows = schedule is None or ids == {schedule.id}
+        if hold.told == hold.lease.told and order.sync_status == status and knows:
+            return
         marked = self._back.status(state.order.id, status, told.message)
         updates = [marked]
         if schedule is not None and state.has_contract:

@@ -99,7 +99,11 @@ class Known:
         """Whether the last intent is what the schedule is like. The schedule says so itself, also after a lost answer."""
         if self.intent is None or self.schedule is None:
             return False
-        return self.schedule.metadata.get(GENERATION) == str(self.intent.generation)
+        told = self.schedule.metadata.get(GENERATION)
+        if told is None:
+            # One that somebody else has made, and that was taken over as it was.
+            return self.intent.state == "recorded" and self.intent.schedule_id == self.schedule.id
+        return told == str(self.intent.generation)
 
     @property
     def bills_order(self) -> bool:
@@ -189,6 +193,11 @@ class Proposals:
         noted = intent.schedule_id if intent else None
         told = state.schedule_id or (noted if self._policies.write_back == "none" else None)
         schedule = self._stripe.read_schedule(told or noted or "") if told or noted else None
+        if intent is not None and intent.state == "applied" and noted and told not in (None, noted):
+            # A run was cut off before it could tell Salesforce of a new schedule: what that names is the one before.
+            newer = self._stripe.read_schedule(noted)
+            if newer is not None and ours.items() <= newer.metadata.items():
+                told, schedule = noted, newer
         if not state.has_contract and told != noted and not (schedule and _carries(schedule, ours)):
             told, schedule = None, self._stripe.read_schedule(noted) if noted else None
         if intent is None and told is None:

@@ -99,6 +99,25 @@ class Contracts:
         """
         return self._read("Order", order_id, "Id = '{}'", supposing=supposing)
 
+    def read_contract(self, contract_id: str) -> ContractState:
+        """The same for a Contract, by its newest activated order; where it has none, by any: two requests then.
+
+        Raises DataError with the code NOT_FOUND where the Contract has no order.
+        """
+        newest = "ORDER BY EffectiveDate DESC, Id DESC LIMIT 1"
+        try:
+            return self._read("Contract", contract_id, f"ContractId = '{{}}' AND StatusCode = '{_ACTIVATED}' {newest}")
+        except DataError as problem:
+            if problem.code != "NOT_FOUND":
+                raise
+        try:
+            return self._read("Contract", contract_id, f"ContractId = '{{}}' {newest}")
+        except DataError as problem:
+            if problem.code != "NOT_FOUND":
+                raise
+            message = f"Contract {contract_id} has no order any more, so nothing says what it is billed for."
+            raise DataError(message, code="NOT_FOUND") from None
+
     def read_of_line(self, line_id: str) -> ContractState:
         """The same for the order of one order line. Raises DataError with the code NOT_FOUND where the line is gone."""
         return self._read("OrderItem", line_id, "Id IN (SELECT OrderId FROM OrderItem WHERE Id = '{}')")

@@ -8,15 +8,17 @@ expires.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Literal
 
 from orderphase.aws import classified_errors
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.lines import BilledAt
 from orderphase.domain.phases import Phase
+from orderphase.errors import TransientError
 from orderphase.store.phases import packed, packed_prices, unpacked, unpacked_prices, without_lines
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ LEASE = timedelta(seconds=60)
 
 EXTENSION_INDEX = "by_extension"
 """The index of the contracts whose schedule needs its next phases, by when."""
+
+_BATCH = 100
+"""DynamoDB: a batch reads 100 items at most, and may leave some for another."""
 
 _IDS = ("customer_id", "schedule_id", "subscription_id", "account_id", "org_id")
 _TEXTS = (*_IDS, "state", "stripe_account", "given_key", "message")
@@ -74,14 +79,35 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """A run has planned a contract. at: when it had Salesforce read. failed_in: the org, if the data has to change first."""
+
+    at: datetime
+    failed_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A contract of the table. failed_in: the org where it waits for its data to change; None where it does not."""
+
+    contract_id: str
+    intent: Intent | None
+    failed_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a contract. `last_change` is when another run has last let go of it."""
+    """The right to work on a contract.
+
+    last_change: when another run has last let go of it. told: a digest of what an Order of it was told about what is wrong.
+    """
 
     contract_id: str
     owner: str
     version: int
     intent: Intent | None
     last_change: datetime | None
+    told: str | None = None
 
 
 class ContractTable:
@@ -111,33 +137,56 @@ class ContractTable:
                 ReturnValues="ALL_NEW",
             )
         item = answer["Attributes"]
-        changed = item.get("released_at")
         return Lease(
             contract_id,
             owner,
             int(item["version"]["N"]),
             _intent(item.get("intent", {}).get("M")),
-            datetime.fromtimestamp(float(changed["N"]), UTC) if changed else None,
+            _instant(item.get("released_at")),
+            item.get("told", {}).get("S"),
         )
 
     def intend(self, lease: Lease, intent: Intent) -> None:
         """Write down what is about to be done. Raises ConflictError where the lease was lost."""
         self._write(lease, "SET intent = :intent", {":intent": {"M": _item(intent)}})
 
-    def release(self, lease: Lease, now: datetime, intent: Intent | None = None) -> None:
-        """Let go of the contract, and write down what became of the intent. Raises ConflictError where the lease was lost."""
+    def release(
+        self,
+        lease: Lease,
+        now: datetime,
+        intent: Intent | None = None,
+        looked: Looked | None = None,
+        *,
+        told: str | None = None,
+    ) -> None:
+        """Let go of the contract, and write down what became of the intent. Raises ConflictError where the lease was lost.
+
+        looked: of a run that has planned the contract, and has come to an end. told: as in `Lease`; None = nothing new.
+        """
         # Free for everybody, also for a run whose clock is behind.
         expression = "SET released_at = :now, lease_until = :free"
         values: dict[str, Any] = {":now": _timestamp(now), ":free": {"N": "0"}}
+        if told is not None:
+            expression += ", told = :told"
+            values[":told"] = {"S": told}
+        gone: list[str] = []
+        if looked is not None:
+            expression += ", seen_at = :seen_at"
+            values[":seen_at"] = _timestamp(looked.at)
+            if looked.failed_in is None:
+                gone.append("failed_in")
+            else:
+                expression += ", failed_in = :failed_in"
+                values[":failed_in"] = {"S": looked.failed_in}
         if intent is not None:
             expression += ", intent = :intent"
             values[":intent"] = {"M": _item(intent)}
             if intent.extend_at is None:
-                expression += " REMOVE extension, extend_at"
+                gone += ("extension", "extend_at")
             else:
                 expression += ", extension = :extension, extend_at = :extend_at"
                 values |= {":extension": _EXTENSION, ":extend_at": _timestamp(intent.extend_at)}
-        self._write(lease, expression, values)
+        self._write(lease, f"{expression} REMOVE {', '.join(gone)}" if gone else expression, values)
 
     def read(self, contract_id: str) -> Intent | None:
         """The last intent of a contract, without its lease: to look at, not to act on."""
@@ -164,6 +213,56 @@ class ContractTable:
             if "LastEvaluatedKey" not in page:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def see(self, contract_id: str, seen_at: datetime) -> None:
+        """Note that a run has looked at a contract that it could not make sense of, and has said so."""
+        with classified_errors(f"contract {contract_id}"):
+            self._client.update_item(
+                TableName=self._table,
+                Key={"contract_id": {"S": contract_id}},
+                UpdateExpression="SET seen_at = :seen_at",
+                ExpressionAttributeValues={":seen_at": _timestamp(seen_at)},
+            )
+
+    def seen(self, contract_ids: Iterable[str]) -> dict[str, datetime]:
+        """When Salesforce was read for the last run that has planned these contracts, by id; a request for each hundred.
+
+        What was changed before, that run has heeded. A contract that none has planned is left out.
+        """
+        found: dict[str, datetime] = {}
+        for ids in batched(contract_ids, _BATCH, strict=False):
+            asked: Any = {
+                "Keys": [{"contract_id": {"S": one}} for one in ids],
+                "ProjectionExpression": "contract_id, seen_at",
+                "ConsistentRead": True,
+            }
+            for _ in range(_BATCH):
+                with classified_errors("the contracts"):
+                    answer = self._client.batch_get_item(RequestItems={self._table: asked})
+                for item in answer["Responses"].get(self._table, ()):
+                    if seen_at := _instant(item.get("seen_at")):
+                        found[item["contract_id"]["S"]] = seen_at
+                asked = answer.get("UnprocessedKeys", {}).get(self._table)
+                if not asked:
+                    break
+            else:
+                raise TransientError("the contracts: DynamoDB leaves some out again and again", code="UnprocessedKeys")
+        return found
+
+    def page(self, start: str | None, limit: int) -> tuple[list[Entry], str | None]:
+        """The next contracts of a walk through the table, after the id `start`: one request.
+
+        Answers at most `limit` of them, and where to go on; None at the end.
+        """
+        begin: dict[str, Any] = {"ExclusiveStartKey": {"contract_id": {"S": start}}} if start else {}
+        with classified_errors("the contracts"):
+            answer = self._client.scan(TableName=self._table, Limit=limit, **begin)
+        entries = [
+            Entry(item["contract_id"]["S"], _intent(item.get("intent", {}).get("M")), item.get("failed_in", {}).get("S"))
+            for item in answer["Items"]
+        ]
+        last = answer.get("LastEvaluatedKey")
+        return entries, last["contract_id"]["S"] if last else None
 
     def _write(self, lease: Lease, expression: str, values: dict[str, Any]) -> None:
         with classified_errors(f"the ledger of contract {lease.contract_id}"):
@@ -195,6 +294,10 @@ def next_intent(last: Intent, phases: Sequence[Phase], settled: Sequence[Phase] 
 
 def _timestamp(moment: datetime) -> dict[str, str]:
     return {"N": f"{moment.timestamp():.3f}"}
+
+
+def _instant(attribute: Mapping[str, Any] | None) -> datetime | None:
+    return datetime.fromtimestamp(float(attribute["N"]), UTC) if attribute else None
 
 
 def _item(intent: Intent) -> dict[str, Any]:
