@@ -11,6 +11,7 @@ from orderphase.domain.policies import Policies
 from orderphase.errors import ConfigurationError
 from orderphase.mapping import Defaults, FieldMapping
 from orderphase.settings import (
+    EventBusSettings,
     FlowSettings,
     RollingWindowSettings,
     SalesforceCredentials,
@@ -37,7 +38,17 @@ STRIPE_WEBHOOK = {
     "ORDERPHASE_IDEMPOTENCY_TABLE": "idempotency",
     "ORDERPHASE_PRODUCT_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/product-upsert.fifo",
     "ORDERPHASE_PRICE_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/price-upsert.fifo",
+    "ORDERPHASE_RECONCILIATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/reconciliation.fifo",
     "ORDERPHASE_IGNORE_OWN_EVENTS": "on",
+}
+EVENT_BUS = STRIPE_WEBHOOK | {
+    "ORDERPHASE_ORDER_ACTIVATION_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-activation.fifo",
+    "ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/order-item-update.fifo",
+    "ORDERPHASE_ACCOUNT_UPSERT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/account-upsert.fifo",
+    "ORDERPHASE_PROGRESS_TABLE": "progress",
+    "ORDERPHASE_WEBHOOK_SECRET": "orderphase/webhook",
+    "ORDERPHASE_SALESFORCE_EVENT_SOURCE": "aws.partner/salesforce.com/00D5g000004Vn8QEAS/0YL5g0000008OImGAM",
+    "ORDERPHASE_STRIPE_EVENT_SOURCE": "aws.partner/stripe.com/ed_61UbK3mPq9",
 }
 FLOW = {
     "ORDERPHASE_SALESFORCE_SECRET": "orderphase/salesforce",
@@ -70,6 +81,7 @@ ROLLING_WINDOW = {
 ENVIRONMENTS: list[tuple[Any, dict[str, str]]] = [
     (WebhookSettings, WEBHOOK),
     (StripeWebhookSettings, STRIPE_WEBHOOK),
+    (EventBusSettings, EVENT_BUS),
     (FlowSettings, FLOW),
     (RollingWindowSettings, ROLLING_WINDOW),
 ]
@@ -78,8 +90,10 @@ VARIABLES = [(settings, whole, name) for settings, whole in ENVIRONMENTS for nam
 SWITCHED = [
     (settings, whole, name)
     for settings, whole, name in VARIABLES
-    if settings in (WebhookSettings, StripeWebhookSettings) and name.endswith("_QUEUE")
+    if settings in (WebhookSettings, StripeWebhookSettings, EventBusSettings) and name.endswith("_QUEUE")
 ]
+# Empty where there is none.
+OPTIONAL = [(settings, whole, name) for settings, whole, name in VARIABLES if name.endswith("_EVENT_SOURCE")]
 FLOWS = {
     "OrderActivation": "ORDER_ACTIVATION",
     "OrderItemUpdate": "ORDER_ITEM_UPDATE",
@@ -87,6 +101,7 @@ FLOWS = {
     "ProductUpsert": "PRODUCT_UPSERT",
     "PriceUpsert": "PRICE_UPSERT",
     "AccountUpsert": "ACCOUNT_UPSERT",
+    "Reconciliation": "RECONCILIATION",
 }
 CHOSEN = (
     "ORDERPHASE_CURRENCY",
@@ -127,13 +142,16 @@ def fault(read: Any, *arguments: Any) -> str:
 def test_a_complete_environment_is_read_and_the_rest_is_ignored() -> None:
     webhook = WebhookSettings.from_environment(WEBHOOK | {"PATH": "/usr/bin"})
     assert (webhook.webhook_secret, webhook.idempotency_table) == ("orderphase/webhook", "idempotency")
-    assert webhook.queues == {switch: WEBHOOK[f"ORDERPHASE_{name}_QUEUE"] for switch, name in FLOWS.items()}
+    for settings, whole in ((WebhookSettings, WEBHOOK), (StripeWebhookSettings, STRIPE_WEBHOOK), (EventBusSettings, EVENT_BUS)):
+        named = {switch: whole.get(f"ORDERPHASE_{name}_QUEUE") for switch, name in FLOWS.items()}
+        read = settings.from_environment(whole).queues
+        assert read == {switch: queue for switch, queue in named.items() if queue}
     stripe = StripeWebhookSettings.from_environment(STRIPE_WEBHOOK | {"PATH": "/usr/bin"})
     assert (stripe.idempotency_table, stripe.ignore_own_events) == ("idempotency", True)
-    assert stripe.queues == {
-        "ProductUpsert": STRIPE_WEBHOOK["ORDERPHASE_PRODUCT_UPSERT_QUEUE"],
-        "PriceUpsert": STRIPE_WEBHOOK["ORDERPHASE_PRICE_UPSERT_QUEUE"],
-    }
+    bus = EventBusSettings.from_environment(EVENT_BUS | {"PATH": "/usr/bin"})
+    assert (bus.progress_table, bus.webhook_secret, bus.org_id) == ("progress", "orderphase/webhook", "00D5g000004Vn8QEAS")
+    assert bus.salesforce_event_source == EVENT_BUS["ORDERPHASE_SALESFORCE_EVENT_SOURCE"]
+    assert bus.stripe_event_source == EVENT_BUS["ORDERPHASE_STRIPE_EVENT_SOURCE"]
     flow = FlowSettings.from_environment(FLOW | {"PATH": "/usr/bin"})
     assert (flow.salesforce_secret, flow.stripe_secret) == ("orderphase/salesforce", "orderphase/stripe")
     assert (flow.contract_table, flow.sync_log_table, flow.currency) == ("contracts", "sync-log", "USD")
@@ -200,7 +218,7 @@ def test_a_missing_variable_is_named(settings: Any, whole: dict[str, str], name:
     assert fault(settings.from_environment, environment) == f"environment: {name}: is missing"
 
 
-@pytest.mark.parametrize(("settings", "whole", "name"), [entry for entry in VARIABLES if entry not in SWITCHED])
+@pytest.mark.parametrize(("settings", "whole", "name"), [entry for entry in VARIABLES if entry not in (*SWITCHED, *OPTIONAL)])
 def test_an_empty_variable_is_named(settings: Any, whole: dict[str, str], name: str) -> None:
     assert fault(settings.from_environment, whole | {name: ""}).startswith(f"environment: {name}: ")
 
@@ -210,6 +228,39 @@ def test_the_queue_of_a_flow_that_is_off_is_empty(settings: Any, whole: dict[str
     queues = settings.from_environment(whole | {name: ""}).queues
     (switch,) = [switch for switch, flow in FLOWS.items() if f"ORDERPHASE_{flow}_QUEUE" == name]
     assert [flow for flow, queue in queues.items() if queue is None] == [switch]
+
+
+def test_an_event_source_may_be_absent_and_need_not_name_the_org() -> None:
+    none = EventBusSettings.from_environment(EVENT_BUS | {name: "" for _, _, name in OPTIONAL})
+    assert (none.salesforce_event_source, none.stripe_event_source, none.org_id) == (None, None, None)
+    source = "aws.partner/appflow/salesforce.com/123456789012/orders"
+    appflow = EventBusSettings.from_environment(EVENT_BUS | {"ORDERPHASE_SALESFORCE_EVENT_SOURCE": source})
+    assert (appflow.salesforce_event_source, appflow.org_id) == (source, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("ORDERPHASE_SALESFORCE_EVENT_SOURCE", value)
+            for value in (
+                "hunter2",
+                "aws.partner/stripe.com/ed_hunter2",
+                "aws.partner/salesforce.com/00D5g000004Vn8Q/0YLhunter2",
+                "aws.partner/salesforce.com/00D5g000004Vn8QEAS",
+                "aws.partner/salesforce.com/00D5g000004Vn8QEAS/0YL/hunter2",
+                "aws.partner/salesforce.com/00D5g000004Vn8QEAS/0YL\n",
+            )
+        ),
+        *(
+            ("ORDERPHASE_STRIPE_EVENT_SOURCE", value)
+            for value in ("hunter2", "aws.partner/stripe.com", "aws.partner/stripe.com/", "aws.partner/stripe.com/a/hunter2")
+        ),
+    ],
+)
+def test_a_wrong_event_source_is_named(name: str, value: str) -> None:
+    told = fault(EventBusSettings.from_environment, EVENT_BUS | {name: value})
+    assert told.startswith(f"environment: {name}: is not a source such as aws.partner/")
 
 
 @pytest.mark.parametrize("name", CHOSEN)
@@ -290,6 +341,11 @@ def test_a_secret_is_a_json_object(kind: Any, text: str) -> None:
             {"SALESFORCE_WEBHOOK_SECRET": "hunter2", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": ["hunter2"]},
             "SALESFORCE_WEBHOOK_SECRET_PREVIOUS",
         ),
+        *(
+            (WebhookSecrets, {"SALESFORCE_WEBHOOK_SECRET": "hunter2", name: value}, name)
+            for name in ("SALESFORCE_OUTBOUND_TOKEN", "SALESFORCE_OUTBOUND_TOKEN_PREVIOUS", "SALESFORCE_ORG_ID")
+            for value in (["hunter2"], {"hunter2": 1}, 5)
+        ),
         (SalesforceCredentials, LOGIN | {"SALESFORCE_LOGIN_URL": "hunter2"}, "SALESFORCE_LOGIN_URL"),
         (SalesforceCredentials, LOGIN | {"SALESFORCE_CLIENT_ID": ""}, "SALESFORCE_CLIENT_ID"),
         (SalesforceCredentials, LOGIN | {"SALESFORCE_CLIENT_SECRET": {"hunter2": 1}}, "SALESFORCE_CLIENT_SECRET"),
@@ -359,6 +415,55 @@ def test_two_webhook_secrets_are_valid_during_rotation() -> None:
     assert two.valid == ("new", "old")
 
 
+def test_outbound_messages_have_tokens_and_an_org() -> None:
+    source = {"SALESFORCE_WEBHOOK_SECRET": "s", "SALESFORCE_OUTBOUND_TOKEN": "", "SALESFORCE_ORG_ID": None}
+    none = WebhookSecrets.from_secret("x", json.dumps(source))
+    assert (none.outbound_tokens, none.org_id) == ((), None)
+    new, old = "n" * 32, "Old_-" * 10
+    source |= {
+        "SALESFORCE_OUTBOUND_TOKEN": new,
+        "SALESFORCE_OUTBOUND_TOKEN_PREVIOUS": old,
+        "SALESFORCE_ORG_ID": " 00D000000000001 ",
+    }
+    both = WebhookSecrets.from_secret("x", json.dumps(source))
+    # The org's id is compared in its whole form.
+    assert (both.outbound_tokens, both.org_id) == ((new, old), "00D000000000001EAA")
+    spaced = {"SALESFORCE_OUTBOUND_TOKEN": f" {new}\n", "SALESFORCE_OUTBOUND_TOKEN_PREVIOUS": f"\t{old} "}
+    assert WebhookSecrets.from_secret("x", json.dumps(source | spaced)).outbound_tokens == (new, old)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        *(
+            ("SALESFORCE_OUTBOUND_TOKEN", value, "is not 32 or more letters, digits, _ and -; take a random one, as")
+            for value in ("hunter2", "h" * 31, "hunter2/" + "x" * 32, "hunter2" * 4 + " " * 10 + "x", "hünter2" * 8)
+        ),
+        ("SALESFORCE_OUTBOUND_TOKEN_PREVIOUS", "hunter2", "is not 32 or more letters, digits, _ and -"),
+        *(
+            ("SALESFORCE_ORG_ID", value, "is not the id of an org (00D…, 15 or 18 characters); Setup, Company Information")
+            for value in ("hunter2", "001000000000001", "00D0000000000012", "00D000000000001EAA1", "00D000000000001EAB")
+        ),
+    ],
+)
+def test_a_mistake_about_outbound_messages_is_told_where_it_matters(key: str, value: str, said: str) -> None:
+    """What signed events need of the same secret is read all the same."""
+    source = {
+        "SALESFORCE_WEBHOOK_SECRET": "s",
+        "SALESFORCE_OUTBOUND_TOKEN": "t" * 32,
+        "SALESFORCE_ORG_ID": "00D000000000001",
+        key: value,
+    }
+    read = WebhookSecrets.from_secret("x", json.dumps(source))
+    assert read.valid == ("s",)
+
+    right = {"outbound_tokens": ("t" * 32,), "org_id": "00D000000000001EAA"}
+    wrong = "org_id" if key == "SALESFORCE_ORG_ID" else "outbound_tokens"
+    (other,) = right.keys() - {wrong}
+    assert fault(getattr, read, wrong).startswith(f"the secret of Salesforce's routes: {key}: {said}")
+    assert getattr(read, other) == right[other]
+
+
 def test_the_org_is_reached_by_client_credentials_or_jwt_bearer() -> None:
     key = {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "hunter2"}
     without = {name: value for name, value in LOGIN.items() if name != "SALESFORCE_CLIENT_SECRET"}
@@ -416,7 +521,15 @@ def test_a_connected_account_is_named_by_its_id(held: dict[str, Any], account_id
     "settings",
     [
         WebhookSecrets.from_secret(
-            "x", '{"SALESFORCE_WEBHOOK_SECRET": "hunter2", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": "hunter2"}'
+            "x",
+            json.dumps(
+                {
+                    "SALESFORCE_WEBHOOK_SECRET": "hunter2",
+                    "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": "hunter2",
+                    "SALESFORCE_OUTBOUND_TOKEN": "hunter2" * 5,
+                    "SALESFORCE_OUTBOUND_TOKEN_PREVIOUS": "hunter2" * 5,
+                }
+            ),
         ),
         SalesforceCredentials.from_secret(
             "x", json.dumps(LOGIN | {"SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY": "hunter2"})

@@ -13,6 +13,7 @@ worker = Worker(order_activation).on(
         event_id=event.id,
         org_id=event.org_id,
         contract_due=bool(data.contract_due),
+        changed_fields=data.changed_fields,
         idempotency_key=data.idempotency_key,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,9 @@ class Context:
     memory_limit_in_mb = 512
     invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:flow:live"
     aws_request_id = "invocation-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
 
 
 class Output:
@@ -108,4 +112,15 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr(bootstrap, "_now", here.clock.now)
         store("salesforce", salesforce_secret(here))
         store("stripe", stripe_secret(here))
+        letters = boto3.client("sqs").create_queue(QueueName="dead-letters.fifo", Attributes={"FifoQueue": "true"})
+        monkeypatch.setenv("ORDERPHASE_DEAD_LETTER_QUEUE", letters["QueueUrl"])
+        monkeypatch.setenv("ORDERPHASE_PROGRESS_TABLE", "progress")
         yield here
+
+
+def dead_letters() -> list[dict[str, Any]]:
+    """What the function has put aside."""
+    url = os.environ["ORDERPHASE_DEAD_LETTER_QUEUE"]
+    names = {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["All"]}
+    found: Any = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, **names)
+    return list(found.get("Messages", []))

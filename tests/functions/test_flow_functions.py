@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from functions.account_upsert import app as account_upsert
 from functions.cancellation import app as cancellation
@@ -15,7 +16,9 @@ from functions.order_activation import app as order_activation
 from functions.order_item_update import app as order_item_update
 from functions.price_upsert import app as price_upsert
 from functions.product_upsert import app as product_upsert
+from functions.reconciliation import app as reconciliation
 from orderphase.domain.cancellation import CancellationRequest
+from orderphase.errors import ConfigurationError, OrderphaseError
 from orderphase.flows.runs import Report
 from orderphase.ingress.events import KNOWN_TYPES
 from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES, STRIPE_TYPES
@@ -29,6 +32,7 @@ APPS: dict[str, Any] = {
     "product_upsert": product_upsert,
     "price_upsert": price_upsert,
     "account_upsert": account_upsert,
+    "reconciliation": reconciliation,
 }
 TAKES: dict[str, set[str]] = {
     "order_activation": {"order.activated"},
@@ -37,6 +41,7 @@ TAKES: dict[str, set[str]] = {
     "product_upsert": {"product.upserted", "stripe_product.upserted", *PRODUCT_TYPES},
     "price_upsert": {"pricebook_entry.upserted", "stripe_price.upserted", *PRICE_TYPES},
     "account_upsert": {"account.upserted"},
+    "reconciliation": {"contract.reconcile"},
 }
 ORG, ORDER, LINE, CONTRACT = "00D5g000004Vn8QEAS", "8015g00000AbTzkAAF", "8025g00000CfLmpAAF", "8005g000001QwXyAAK"
 PRODUCT, ENTRY, ACCOUNT, MIRROR = "01t000000000001AAA", "01u000000000001AAA", "0015g00001XyPqRAAV", "a0A000000000001EAA"
@@ -50,10 +55,11 @@ RECORDS = {
     "account.upserted": ACCOUNT,
     "stripe_product.upserted": MIRROR,
     "stripe_price.upserted": MIRROR,
+    "contract.reconcile": CONTRACT,
 }
 # What its flow is asked for, by the sample of each function.
 SAID: dict[str, tuple[str, dict[str, Any]]] = {
-    "order_activation": ("run", {"contract_due": False, "idempotency_key": None}),
+    "order_activation": ("run", {"contract_due": False, "changed_fields": None, "idempotency_key": None}),
     "order_item_update": ("run", {"changed_fields": ["Quantity"], "idempotency_key": None}),
     "cancellation": (
         "run",
@@ -65,6 +71,7 @@ SAID: dict[str, tuple[str, dict[str, Any]]] = {
     "product_upsert": ("from_stripe", {"account": "default"}),
     "price_upsert": ("from_stripe", {"account": "default"}),
     "account_upsert": ("run", {"changed_fields": ["BillingStreet", "BillingCity"], "changed_by": USER}),
+    "reconciliation": ("run", {"order_id": None, "billed": True}),
 }
 
 
@@ -110,12 +117,42 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     return found
 
 
+class Aside:
+    """Takes what is put aside."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.problem: OrderphaseError | None = None
+
+    def suspect(self) -> None:
+        raise AssertionError("a message that is no event says nothing of a vendor")
+
+    def put_aside(self, record: SQSRecord, problem: OrderphaseError) -> None:
+        if self.problem is not None:
+            raise self.problem
+        assert problem.kind == "data"
+        self.messages.append(record.message_id)
+
+
+@pytest.fixture
+def aside(monkeypatch: pytest.MonkeyPatch) -> Aside:
+    """Where every function puts what cannot succeed."""
+    found = Aside()
+    for app in APPS.values():
+        monkeypatch.setattr(app.worker, "troubles", lambda: found)
+    return found
+
+
 def test_every_type_of_event_has_a_function() -> None:
-    assert set.union(*TAKES.values()) == KNOWN_TYPES | STRIPE_TYPES
+    assert set.union(*TAKES.values()) == KNOWN_TYPES | STRIPE_TYPES | {"contract.reconcile"}
     assert {path.parent.name for path in (EVENTS.parent / "functions").glob("*/app.py")} - set(TAKES) == {
         "salesforce_webhook",
         "stripe_webhook",
+        "event_bus",
         "rolling_window",
+        "poll",
+        "reconciliation_sweep",
+        "recovery",
     }
 
 
@@ -216,13 +253,14 @@ def test_what_stripe_tells_reaches_the_flow_with_its_account(kind: str, flow: Fl
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_event_of_another_flow_is_left_alone(name: str, flow: Flow, output: Output) -> None:
+def test_an_event_of_another_flow_is_put_aside(name: str, flow: Flow, aside: Aside, output: Output) -> None:
     others = [from_salesforce(kind) for kind in sorted(KNOWN_TYPES - TAKES[name])]
     others += [from_stripe(kind) for kind in sorted(STRIPE_TYPES - TAKES[name])]
     for number, message in enumerate(others):
         message["messageId"] = f"message {number}"
         message["attributes"] = message["attributes"] | {"MessageGroupId": f"group {number}"}
-    assert take(APPS[name], *others) == [message["messageId"] for message in others]
+    assert take(APPS[name], *others) == []
+    assert aside.messages == [message["messageId"] for message in others]
     assert flow.runs == []
     assert output.counted() == {"Interrupted_data": len(others)}
 
@@ -230,8 +268,16 @@ def test_an_event_of_another_flow_is_left_alone(name: str, flow: Flow, output: O
 @pytest.mark.parametrize(
     "body", ["[]", '{"type": "price.updated"}', '{"type": ["price.updated"]}', '{"type": "product.upserted", "id": "evt_1"}']
 )
-def test_what_is_no_event_is_left_alone(body: str, flow: Flow, output: Output) -> None:
+def test_what_is_no_event_is_put_aside(body: str, flow: Flow, aside: Aside, output: Output) -> None:
     message = sample("price_upsert") | {"body": body}
-    assert take(price_upsert, message) == [message["messageId"]]
+    assert take(price_upsert, message) == []
+    assert aside.messages == [message["messageId"]]
     assert flow.runs == []
     assert output.counted() == {"Interrupted_data": 1}
+
+
+def test_what_cannot_be_put_aside_comes_again(flow: Flow, aside: Aside, output: Output) -> None:
+    aside.problem = ConfigurationError("the dead-letter queue: AWS refused (AccessDenied)", code="AccessDenied")
+    message = sample("price_upsert") | {"body": "[]"}
+    assert take(price_upsert, message) == [message["messageId"]]
+    assert output.counted() == {"Interrupted_data": 1, "Interrupted_configuration": 1}

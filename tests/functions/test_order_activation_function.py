@@ -13,9 +13,10 @@ import pytest
 from functions.order_activation import app
 from orderphase.errors import UnknownOutcomeError
 from orderphase.store.contracts import ContractTable
+from orderphase.store.progress import Progress
 from orderphase.stripe.account import StripeAccount
-from tests.flows.world import ORG, World
-from tests.functions.deployed import Output, deployed, store, stripe_secret, take
+from tests.flows.world import KEY, ORG, World
+from tests.functions.deployed import Output, dead_letters, deployed, store, stripe_secret, take
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = json.loads((ROOT / "events" / "order_activation.json").read_text())
@@ -46,11 +47,11 @@ class Stage(Output):
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, output: Output) -> Iterator[Stage]:
-    flow = app.worker.flow
     with deployed(monkeypatch) as here:
-        flow.cache_clear()
+        monkeypatch.setattr(app.worker, "_built", None)
+        app.worker.troubles.cache_clear()
         yield Stage(here, output)
-        flow.cache_clear()
+        app.worker.troubles.cache_clear()
 
 
 def message(order: str, group: str, *, number: int = 1, correlation: str | None = "request-1", **event: Any) -> dict[str, Any]:
@@ -128,12 +129,23 @@ def test_one_contract_that_fails_holds_up_no_other(stage: Stage) -> None:
 
 def test_a_batch_that_fails_altogether_is_no_error_of_the_function(stage: Stage) -> None:
     order, contract = stage.sold()
-    stage.here.salesforce.inject("refuse", error="503", path="/composite")
+    stage.here.salesforce.inject("refuse", error="503", path="/composite", times=3)
     assert stage.take(message(order, contract)) == [f"{order}-1"]
     assert stage.counted() == {"Interrupted_unknown_outcome": 1}
+    assert Progress(stage.here.dynamodb, "progress").suspected_at() is not None
 
 
-def test_a_key_that_was_replaced_is_fetched_anew(stage: Stage) -> None:
+def test_a_key_that_was_replaced_is_fetched_anew_at_once(stage: Stage) -> None:
+    first, second = stage.sold(), stage.sold()
+    assert stage.take(message(*first)) == []
+    stage.here.stripe._keys["sk_test_of_tomorrow"] = stage.here.stripe._keys.pop(KEY)
+    store("stripe", stripe_secret(stage.here, "sk_test_of_tomorrow"))
+    assert stage.take(message(*second)) == []
+    assert stage.status(second[0]) == "Synced"
+    assert stage.counted() == {"Synced": 2}
+
+
+def test_while_nobody_is_let_in_the_message_waits(stage: Stage) -> None:
     order, contract = stage.sold()
     store("stripe", stripe_secret(stage.here, "sk_test_of_yesterday"))
     assert stage.take(message(order, contract)) == [f"{order}-1"]
@@ -141,6 +153,8 @@ def test_a_key_that_was_replaced_is_fetched_anew(stage: Stage) -> None:
     assert (line["level"], line["error"], line["record_id"]) == ("ERROR", "configuration", order)
     assert line["reason"].startswith("Stripe refuses the request: Invalid API Key provided: sk_test_****")
     assert "of_yesterday" not in stage.text
+    assert dead_letters() == []
+    assert Progress(stage.here.dynamodb, "progress").suspected_at() is not None
 
     store("stripe", stripe_secret(stage.here))
     stage.here.clock.advance(timedelta(minutes=3))
@@ -148,16 +162,33 @@ def test_a_key_that_was_replaced_is_fetched_anew(stage: Stage) -> None:
     assert stage.status(order) == "Synced"
 
 
+def test_what_no_repetition_helps_becomes_a_dead_letter_at_once(stage: Stage) -> None:
+    order, contract = stage.sold()
+    stage.here.salesforce.inject("refuse", error="API_DISABLED_FOR_ORG", path="/composite", times=9)
+    assert stage.take(message(order, contract)) == []
+    (letter,) = dead_letters()
+    said = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert said == {"correlation_id": "request-1", "error": "configuration"}
+    assert letter["Body"] == message(order, contract)["body"]
+    assert letter["Attributes"]["MessageGroupId"] == contract
+
+    stage.here.salesforce.faults.clear()
+    assert stage.take(message(order, contract)) == []
+    assert stage.status(order) == "Synced"
+
+
 def test_a_function_that_is_not_set_up_says_what_is_missing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     order, contract = stage.sold()
     monkeypatch.delenv("ORDERPHASE_STRIPE_SECRET")
-    assert stage.take(message(order, contract)) == [f"{order}-1"]
+    assert stage.take(message(order, contract)) == []
     (line,) = stage.lines()
     assert (line["error"], line["reason"]) == ("configuration", "environment: ORDERPHASE_STRIPE_SECRET: is missing")
     assert stage.counted() == {"Interrupted_configuration": 1}
+    assert len(dead_letters()) == 1
 
     monkeypatch.setenv("ORDERPHASE_STRIPE_SECRET", "stripe")
     assert stage.take(message(order, contract)) == []
+    assert stage.status(order) == "Synced"
 
 
 def test_a_bug_fails_loudly_and_tells_no_record(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,11 +210,12 @@ def test_a_bug_fails_loudly_and_tells_no_record(stage: Stage, monkeypatch: pytes
     assert stage.counted() == {"Interrupted_bug": 1}
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '{"id": "event-1"}'])
+@pytest.mark.parametrize("body", [" ", "{", "[]", '{"id": "event-1"}'])
 def test_a_message_that_is_no_event(stage: Stage, body: str) -> None:
     order, contract = stage.sold()
     strange = message("800000000000009AAA", "another") | {"body": body}
-    assert stage.take(message(order, contract), strange) == ["800000000000009AAA-1"]
+    assert stage.take(message(order, contract), strange) == []
+    assert [letter["Body"] for letter in dead_letters()] == [body]
     first, second = stage.lines()
     assert first["record_id"] == order
     assert (second["message"], second["error"], second["message_id"]) == ("interrupted", "data", "800000000000009AAA-1")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,10 @@ class Window:
 
 
 @pytest.fixture
-def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
+def window(monkeypatch: pytest.MonkeyPatch) -> Window:
     found = Window()
-    monkeypatch.setattr(app, "rolling_window", found.build)
-    app.window.cache_clear()
-    yield found
-    app.window.cache_clear()
+    monkeypatch.setattr(app.job, "job", cache(lambda: found.build(None)))
+    return found
 
 
 def test_it_looks_at_the_present_and_tells_how_many_were_queued(window: Window, output: Output) -> None:
@@ -53,7 +51,7 @@ def test_it_looks_at_the_present_and_tells_how_many_were_queued(window: Window, 
     assert before <= moment <= datetime.now(UTC)
     assert output.counted() == {"Queued": 3}
     (line,) = output.lines()
-    assert (line["level"], line["message"], line["contracts"]) == ("INFO", "queued", 3)
+    assert (line["level"], line["message"], line["queued"]) == ("INFO", "done", 3)
 
 
 def test_it_is_built_once(window: Window, output: Output) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 Severity = Literal["missing", "warning", "ok"]
 
-ORDER_FLOWS = frozenset({"OrderActivation", "OrderItemUpdate", "Cancellation"})
+ORDER_FLOWS = frozenset({"OrderActivation", "OrderItemUpdate", "Cancellation", "Reconciliation"})
 CATALOGUE_FLOWS = frozenset({"ProductUpsert", "PriceUpsert"})
 ACCOUNT_FLOWS = frozenset({"AccountUpsert"})
 FLOWS = ORDER_FLOWS | CATALOGUE_FLOWS | ACCOUNT_FLOWS
@@ -50,7 +50,7 @@ class Uses:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """How products and prices come from a Stripe account.
+    """How Stripe's events come from an account.
 
     events: the types of events that have to be sent. api: the base address of the deployment's API, None where it is not known.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from pydantic import (
 
 from orderphase.domain.policies import Policies
 from orderphase.errors import ConfigurationError
+from orderphase.ids import normalise_id
 from orderphase.mapping import FieldMapping
 from orderphase.validation import Currency, Text, TimeZone, describe
 
@@ -34,6 +35,10 @@ _API_KEY = re.compile(r"[sr]k_[!-~]+")
 _SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 _CREDENTIAL = re.compile(r"[!-~]+")
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_OUTBOUND_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,}")
+# Salesforce's relay names the org and the channel; AppFlow names neither.
+_SALESFORCE_SOURCE = re.compile(r"aws\.partner/(?:salesforce\.com/(?P<org>00D[0-9A-Za-z]{12}[A-Z0-5]{3})/[^/\s]+|appflow\S*)")
+_STRIPE_SOURCE = re.compile(r"aws\.partner/stripe\.com/[^/\s]+")
 _PORTS = {"http": 80, "https": 443}
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -179,12 +184,70 @@ class StripeWebhookSettings(StripeAccountSettings):
     idempotency_table: Text = Field(alias="ORDERPHASE_IDEMPOTENCY_TABLE")
     product_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
     price_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
+    reconciliation_queue: OptionalText = Field(alias="ORDERPHASE_RECONCILIATION_QUEUE")
     ignore_own_events: Switch = Field(alias="ORDERPHASE_IGNORE_OWN_EVENTS")
 
     @property
     def queues(self) -> dict[str, str | None]:
-        """The queue of each flow that the route feeds, by the template's parameter that switches it on."""
-        return {"ProductUpsert": self.product_upsert_queue, "PriceUpsert": self.price_upsert_queue}
+        """The queue of each flow that is fed, by the template's parameter that switches it on."""
+        return {
+            "ProductUpsert": self.product_upsert_queue,
+            "PriceUpsert": self.price_upsert_queue,
+            "Reconciliation": self.reconciliation_queue,
+        }
+
+
+def _salesforce_source(value: str | None) -> str | None:
+    if value is not None and not _SALESFORCE_SOURCE.fullmatch(value):
+        raise ValueError("is not a source such as aws.partner/salesforce.com/00D…/0YL…; take it from the EventBridge console")
+    return value
+
+
+def _stripe_source(value: str | None) -> str | None:
+    if value is not None and not _STRIPE_SOURCE.fullmatch(value):
+        raise ValueError("is not a source such as aws.partner/stripe.com/ed_…; take it from the EventBridge console")
+    return value
+
+
+def _org_id(value: str) -> str:
+    """The 18 characters of an org's id. Raises ValueError."""
+    with suppress(ValueError):
+        if value.startswith("00D"):
+            return normalise_id(value)
+    raise ValueError("is not the id of an org (00D…, 15 or 18 characters); Setup, Company Information shows it")
+
+
+class EventBusSettings(StripeWebhookSettings):
+    """What the function behind EventBridge needs. Queues as in `WebhookSettings`; a source that is not used is empty.
+
+    stripe_event_source: belongs to the first Stripe account. webhook_secret: has the org's id, if the source does not name it.
+    """
+
+    order_activation_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
+    order_item_update_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
+    account_upsert_queue: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
+    progress_table: Text = Field(alias="ORDERPHASE_PROGRESS_TABLE")
+    stripe_event_source: Annotated[OptionalText, AfterValidator(_stripe_source)] = Field(alias="ORDERPHASE_STRIPE_EVENT_SOURCE")
+    salesforce_event_source: Annotated[OptionalText, AfterValidator(_salesforce_source)] = Field(
+        alias="ORDERPHASE_SALESFORCE_EVENT_SOURCE"
+    )
+    webhook_secret: Text = Field(alias="ORDERPHASE_WEBHOOK_SECRET")
+
+    @property
+    def org_id(self) -> str | None:
+        """The org that Salesforce's source names; None where it names none."""
+        source = _SALESFORCE_SOURCE.fullmatch(self.salesforce_event_source or "")
+        return source and source["org"]
+
+    @property
+    def queues(self) -> dict[str, str | None]:
+        """The queue of each flow that is fed, by the template's parameter that switches it on."""
+        return {
+            "OrderActivation": self.order_activation_queue,
+            "OrderItemUpdate": self.order_item_update_queue,
+            "AccountUpsert": self.account_upsert_queue,
+            **super().queues,
+        }
 
 
 class FlowSettings(StripeAccountSettings):
@@ -239,6 +302,62 @@ class FlowSettings(StripeAccountSettings):
         )
 
 
+class WorkerSettings(_Environment):
+    """Where a flow's function goes with what it cannot do."""
+
+    progress_table: Text = Field(alias="ORDERPHASE_PROGRESS_TABLE")
+    dead_letter_queue: Text = Field(alias="ORDERPHASE_DEAD_LETTER_QUEUE")
+
+
+class PollSettings(_Environment):
+    """What the poll needs beside what every flow does."""
+
+    progress_table: Text = Field(alias="ORDERPHASE_PROGRESS_TABLE")
+    reconciliation_queue: Text = Field(alias="ORDERPHASE_RECONCILIATION_QUEUE")
+
+
+class SweepSettings(PollSettings):
+    """What the sweep needs. rate: contracts an hour."""
+
+    contract_table: Text = Field(alias="ORDERPHASE_CONTRACT_TABLE")
+    rate: Annotated[int, Field(ge=1)] = Field(alias="ORDERPHASE_RECONCILIATION_RATE")
+
+
+class RecoverySettings(_Environment):
+    """The queues of all flows, and the dead letters of each. The queue of a flow that is switched off is empty there."""
+
+    progress_table: Text = Field(alias="ORDERPHASE_PROGRESS_TABLE")
+    sync_log_table: Text = Field(alias="ORDERPHASE_SYNC_LOG_TABLE")
+    order_activation: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
+    order_item_update: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
+    cancellation: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
+    product_upsert: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
+    price_upsert: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
+    account_upsert: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
+    reconciliation: OptionalText = Field(alias="ORDERPHASE_RECONCILIATION_QUEUE")
+    order_activation_letters: Text = Field(alias="ORDERPHASE_ORDER_ACTIVATION_DEAD_LETTER_QUEUE")
+    order_item_update_letters: Text = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_DEAD_LETTER_QUEUE")
+    cancellation_letters: Text = Field(alias="ORDERPHASE_CANCELLATION_DEAD_LETTER_QUEUE")
+    product_upsert_letters: Text = Field(alias="ORDERPHASE_PRODUCT_UPSERT_DEAD_LETTER_QUEUE")
+    price_upsert_letters: Text = Field(alias="ORDERPHASE_PRICE_UPSERT_DEAD_LETTER_QUEUE")
+    account_upsert_letters: Text = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_DEAD_LETTER_QUEUE")
+    reconciliation_letters: Text = Field(alias="ORDERPHASE_RECONCILIATION_DEAD_LETTER_QUEUE")
+
+    @property
+    def queues(self) -> dict[str, tuple[str, str]]:
+        """The queue and the dead letters of each flow that is on, by the template's parameter that switches it on."""
+        flows = {
+            "OrderActivation": (self.order_activation, self.order_activation_letters),
+            "OrderItemUpdate": (self.order_item_update, self.order_item_update_letters),
+            "Cancellation": (self.cancellation, self.cancellation_letters),
+            "ProductUpsert": (self.product_upsert, self.product_upsert_letters),
+            "PriceUpsert": (self.price_upsert, self.price_upsert_letters),
+            "AccountUpsert": (self.account_upsert, self.account_upsert_letters),
+            "Reconciliation": (self.reconciliation, self.reconciliation_letters),
+        }
+        return {flow: (queue, letters) for flow, (queue, letters) in flows.items() if queue is not None}
+
+
 class RollingWindowSettings(_Environment):
     """What the rolling window needs: where it looks for contracts that are due, and where it sends them."""
 
@@ -259,16 +378,52 @@ class _Secret(_Settings):
         return cls._read(source, f"secret {name}")
 
 
+def _outbound_token(value: str) -> str:
+    if not _OUTBOUND_TOKEN.fullmatch(value):
+        raise ValueError("is not 32 or more letters, digits, _ and -; take a random one, as `openssl rand -hex 32` prints it")
+    return value
+
+
 class WebhookSecrets(_Secret):
-    """The shared secrets of the Salesforce route; two are valid while one replaces the other."""
+    """The shared secrets of the Salesforce routes; two are valid while one replaces the other.
+
+    stated_token, stated_org: what Outbound Messages come with, and whose they are. They are checked when they are needed: a
+    mistake in them closes their own route, and no other.
+    """
 
     current: Text = Field(alias="SALESFORCE_WEBHOOK_SECRET", repr=False)
     previous: OptionalText = Field(None, alias="SALESFORCE_WEBHOOK_SECRET_PREVIOUS", repr=False)
+    stated_token: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_OUTBOUND_TOKEN", repr=False)
+    stated_token_previous: Annotated[OptionalText, Stripped] = Field(
+        None, alias="SALESFORCE_OUTBOUND_TOKEN_PREVIOUS", repr=False
+    )
+    stated_org: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_ORG_ID")
 
     @property
     def valid(self) -> tuple[str, ...]:
         """Every secret that a sender may use now."""
         return (self.current,) if self.previous is None else (self.current, self.previous)
+
+    @property
+    def outbound_tokens(self) -> tuple[str, ...]:
+        """Every token that Outbound Messages may come with now. Raises ConfigurationError for one that is none."""
+        stated = {
+            "SALESFORCE_OUTBOUND_TOKEN": self.stated_token,
+            "SALESFORCE_OUTBOUND_TOKEN_PREVIOUS": self.stated_token_previous,
+        }
+        return tuple(_stated(name, token, _outbound_token) for name, token in stated.items() if token is not None)
+
+    @property
+    def org_id(self) -> str | None:
+        """The org whose messages are taken, 18 characters. Raises ConfigurationError for what is no org's id."""
+        return None if self.stated_org is None else _stated("SALESFORCE_ORG_ID", self.stated_org, _org_id)
+
+
+def _stated(key: str, value: str, check: Callable[[str], str]) -> str:
+    try:
+        return check(value)
+    except ValueError as problem:
+        raise ConfigurationError(f"the secret of Salesforce's routes: {key}: {problem}") from None
 
 
 class SalesforceCredentials(_Secret):

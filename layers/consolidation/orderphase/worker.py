@@ -1,7 +1,11 @@
 """What the function of every flow does with its messages: read the event, run the flow, log, count, and say what comes again.
 
-What is done with an event is the flow's. Metrics, by function: the outcome of each run (`Synced`, `Unchanged`, `Failed`,
-`Skipped`), and `Interrupted_<kind>` for each message that comes again (the kinds of `orderphase.errors`, and `bug`).
+What is done with an event is the flow's. A message whose run was interrupted comes again, ten times at most. Where permissions,
+fields or settings are at fault, that could not help: the message becomes a dead letter at once. Where a vendor lets nobody in,
+nothing else goes through either; the message waits (`orderphase.flows.circuit`).
+
+Metrics, by function: the outcome of each run (`Synced`, `Unchanged`, `Failed`, `Skipped`), and `Interrupted_<kind>` for each
+message that comes again or is a dead letter (the kinds of `orderphase.errors`, and `bug`).
 """
 
 from __future__ import annotations
@@ -13,21 +17,20 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any, Self
 
-from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from orderphase.errors import ConfigurationError, OrderphaseError
+from orderphase import deadline
+from orderphase.errors import ConfigurationError, ConflictError, CredentialsError, OrderphaseError, TransientError
 from orderphase.flows.runs import Report
 from orderphase.ingress import documents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.events import EventData, Kind, MirrorData, RecordData, SalesforceEvent
 from orderphase.ingress.stripe_events import STRIPE_TYPES, StripeEvent
-
-logger = Logger()
-metrics = Metrics()
+from orderphase.telemetry import logger, metrics
+from orderphase.troubles import Troubles
 
 
 class Worker[Flow]:
@@ -38,9 +41,17 @@ class Worker[Flow]:
     """
 
     def __init__(self, build: Callable[[Mapping[str, str]], Flow]) -> None:
-        self.flow = cache(lambda: build(os.environ))
+        self._build = build
+        self._built: Flow | None = None
+        self.troubles = cache(lambda: Troubles.of(os.environ))
         self._runs: dict[str, Callable[[Flow, Any], Report]] = {}
         self.handler = logger.inject_lambda_context(metrics.log_metrics(self._take), clear_state=True)
+
+    def flow(self) -> Flow:
+        """The flow. Raises ConfigurationError where it cannot be built."""
+        if self._built is None:
+            self._built = self._build(os.environ)
+        return self._built
 
     def on[Data: EventData](self, kind: Kind[Data], run: Callable[[Flow, SalesforceEvent, Data], Report]) -> Self:
         """Have the flow handle a type of event from Salesforce."""
@@ -57,7 +68,8 @@ class Worker[Flow]:
         # One contract's failure must not hold up the others: only the group of a failed message is stopped.
         processor = SqsFifoPartialProcessor(skip_group_on_error=True)
         processor.raise_on_entire_batch_failure = False
-        return dict(process_partial_response(event, self._handle, processor, context))
+        with deadline.within(context.get_remaining_time_in_millis() / 1000):
+            return dict(process_partial_response(event, self._handle, processor, context))
 
     def _handle(self, record: SQSRecord) -> None:
         """Handle one message. An error makes the queue deliver it, and those behind it in its group, again."""
@@ -75,15 +87,45 @@ class Worker[Flow]:
             run = self._runs.get(event.type)
             if run is None:
                 raise EventError("type: is not one that this queue is for")
-            report = run(self.flow(), event)
+            report = self._do(run, event)
         except Exception as problem:
-            if isinstance(problem, ConfigurationError):
-                self.flow.cache_clear()  # what was wrong may have been corrected since; look again next time
             interrupted(problem)
-            raise
+            if not self._dealt_with(record, problem):
+                raise
+            return
         metrics.add_metric(name=report.outcome.capitalize(), unit=MetricUnit.Count, value=1)
         codes = sorted({finding.code for finding in report.findings})
         logger.info(report.outcome, extra={"contract_id": report.contract_id, "findings": codes})
+
+    def _do(self, run: Callable[[Flow, Any], Report], event: Any) -> Report:
+        """Run the flow; with settings and secrets as they are now, where those that were read before are not accepted."""
+        warm = self._built is not None
+        try:
+            return run(self.flow(), event)
+        except ConfigurationError:
+            self._built = None
+            if not warm:
+                raise
+        try:
+            return run(self.flow(), event)
+        except ConfigurationError:
+            self._built = None
+            raise
+
+    def _dealt_with(self, record: SQSRecord, problem: Exception) -> bool:
+        """Note the trouble, and put a message aside that cannot succeed; whether that was done.
+
+        What fails meanwhile leaves the message where it is, so that it comes again.
+        """
+        try:
+            if isinstance(problem, ConfigurationError | TransientError) and not isinstance(problem, ConflictError):
+                self.troubles().suspect()
+            if isinstance(problem, ConfigurationError | EventError) and not isinstance(problem, CredentialsError):
+                self.troubles().put_aside(record, problem)
+                return True
+        except OrderphaseError as trouble:
+            interrupted(trouble)
+        return False
 
 
 def _read(body: str) -> SalesforceEvent | StripeEvent:

@@ -9,9 +9,15 @@ from orderphase.cli import consolidate, plan
 from orderphase.cli.streams import UNUSABLE, write_error
 from orderphase.errors import OrderphaseError
 
+_STOPPED = 130
+"""What a shell answers for a command that Ctrl-C has ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Answers 0; 1 where a finding is an error; 2, with a message on stderr, where the input is unusable."""
+    """Run one command.
+
+    Answers 0; 1 where a finding is an error; 2, with a message on stderr, where the input is unusable; 130 after Ctrl-C.
+    """
     parser = argparse.ArgumentParser(
         prog="orderphase", description="Salesforce Orders become Stripe subscription schedules, and both sides stay in step."
     )
@@ -45,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "this folder.",
     )
     command.add_argument("order_id", metavar="ORDER_ID", help="the Salesforce id of the order")
-    command.add_argument("--stack", metavar="NAME", help="the deployed CloudFormation stack that would do it")
+    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack that would do it")
     command.add_argument("--svg", metavar="FILE", help="also draw the timeline, into FILE")
     command.add_argument("--json", action="store_true", help="print everything as JSON, amounts in major units")
     command.set_defaults(run=_preview)
@@ -58,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Where it looks: as orderphase preview. What only flows need that are off in --stack NAME, or in the stack that "
         "ORDERPHASE_STACK names, is a warning; elsewhere every flow counts as on.",
     )
-    command.add_argument("--stack", metavar="NAME", help="the deployed CloudFormation stack that is checked")
+    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack that is checked")
     command.add_argument("--json", action="store_true", help="print what was found as JSON")
     command.set_defaults(run=_doctor)
     command = commands.add_parser(
@@ -71,16 +77,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "nothing to do. Exit code 0; 1 when something was refused; 2 when nothing says where to look, a system cannot be "
         "reached, or the mapping or a permission is at fault.",
     )
-    command.add_argument("--stack", metavar="NAME", help="the deployed CloudFormation stack whose systems are meant")
+    command.add_argument(
+        "--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack whose systems are meant"
+    )
     command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be written")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=_import)
+    command = commands.add_parser(
+        "replay",
+        help="run again what failed and waits in the dead-letter queues",
+        description="Lists what waits in the dead-letter queues of a stack, with why its last run failed as the sync log has "
+        "it, and gives each another run: its event goes to the flow's queue again, behind what waits there of its contract. An "
+        "event is a hint, and its run reads everything anew, so that no repetition does harm. Mend first what the reason "
+        "names: what fails again comes back. Exit code 0 when all of it was replayed, or nothing waits; 1 when some stays, "
+        "with the reason; 2 when nothing says where to look, or AWS cannot be used.",
+        epilog="Where it looks: the stack of --stack NAME; else the one that ORDERPHASE_STACK names; else the local stack that "
+        "runs in this folder. What failed for a while only (a vendor was down, a record was locked) is also replayed by the "
+        "deployment itself, 15 minutes after it failed and then at growing distances, five times.",
+    )
+    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack whose queues are meant")
+    command.add_argument("--flow", metavar="FLOW", help="only this flow, as the template calls it, such as OrderActivation")
+    command.add_argument(
+        "--record", metavar="ID", type=_said, help="only what is about this order, contract, line, product or other record"
+    )
+    command.add_argument("--dry-run", action="store_true", help="replay nothing, list what waits")
+    command.add_argument("--json", action="store_true", help="print the list as JSON")
+    command.set_defaults(run=_replay)
+    command = commands.add_parser(
+        "backfill",
+        help="look at every contract that is billed and that no run has looked at since it was changed",
+        description="Finds every contract with lines of activated orders that are not over, of those the ones that no run has "
+        "looked at since their last change, and queues them to be reconciled, some a minute: what was sold before Orderphase "
+        "was there, or while it did not hear of it, gets its schedule. What is as it should be is left alone. Cut off, the "
+        "same command goes on; when all is done, it finds nothing. Exit code 0; 2 when reconciliation is off in the stack, "
+        "nothing says where to look, or a system cannot be reached.",
+        epilog="Where it looks: as orderphase replay. A contract that Stripe bills already by a schedule that Salesforce does "
+        "not name would get another one: enter that schedule's id on the Contract beforehand, and look at a few orders with "
+        "orderphase preview.",
+    )
+    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack that would do it")
+    command.add_argument("--dry-run", action="store_true", help="queue nothing, say how many and which")
+    command.add_argument("--rate", metavar="N", type=_number, default=60, help="contracts a minute (default 60)")
+    command.add_argument("--limit", metavar="N", type=_number, help="queue no more than so many")
+    command.add_argument("--json", action="store_true", help="print the result as JSON, at the end")
+    command.set_defaults(run=_backfill)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except (OrderphaseError, OSError) as problem:
         write_error(str(problem))
         return UNUSABLE
+    except KeyboardInterrupt:
+        write_error("stopped")
+        return _STOPPED
+
+
+def _said(value: str) -> str:
+    """An option's value. One that is empty, as of a variable that is not set, is not the same as none."""
+    if not value.strip():
+        raise argparse.ArgumentTypeError("is empty; leave the option out, or give it a value")
+    return value
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -97,5 +153,24 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     from orderphase.cli.import_catalogue import run  # noqa: PLC0415 (as above)
+
+    return run(options)
+
+
+def _number(text: str) -> int:
+    """A whole number from one on, for argparse."""
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+
+
+def _backfill(options: argparse.Namespace) -> int:
+    from orderphase.cli.backfill import run  # noqa: PLC0415 (as above)
+
+    return run(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from orderphase.cli.replay import run  # noqa: PLC0415 (as above)
 
     return run(options)

@@ -48,6 +48,22 @@ class Connection:
     stack: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A deployed stack, or the local one: its name, in words which it is, and its parameters and outputs by name."""
+
+    name: str
+    source: str
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    def output(self, name: str) -> str:
+        """An output. Raises ConfigurationError where the stack has none of this name."""
+        if not self.outputs.get(name):
+            raise ConfigurationError(f"{self.source} has no output {name}: is it one of Orderphase's, and up to date?")
+        return self.outputs[name]
+
+
 def connect(environ: MutableMapping[str, str], folder: Path, *, stack: str | None = None) -> Connection:
     """Find the function's environment.
 
@@ -70,6 +86,29 @@ def connect(environ: MutableMapping[str, str], folder: Path, *, stack: str | Non
         )
     _point_at(environ, note.aws)
     return Connection(_environment(note.stack), f"the local stack {note.stack}")
+
+
+def describe_stack(environ: MutableMapping[str, str], folder: Path, *, stack: str | None = None) -> Stack:
+    """Find a stack as `connect` does, but for the variables of a function, which say nothing of queues. Raises as that does."""
+    if named := environ.get(STACK_VARIABLE) if stack is None else stack:
+        return _described(named, f"the stack {named}")
+    note = _running(folder)
+    if note is None:
+        raise ConfigurationError(
+            "nothing says where to look: name a deployed stack with --stack or in ORDERPHASE_STACK, or start a local stack in "
+            "this folder (make local)"
+        )
+    _point_at(environ, note.aws)
+    return _described(note.stack, f"the local stack {note.stack}")
+
+
+def _described(stack: str, source: str) -> Stack:
+    with classified_errors(f"stack {stack}"):
+        cloudformation: CloudFormationClient = boto3.client("cloudformation", config=_AWS)
+        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    parameters = {one.get("ParameterKey", ""): one.get("ParameterValue", "") for one in found.get("Parameters", [])}
+    outputs = {one.get("OutputKey", ""): one.get("OutputValue", "") for one in found.get("Outputs", [])}
+    return Stack(stack, source, parameters, outputs)
 
 
 class _Note(BaseModel):

@@ -8,25 +8,21 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import boto3
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.config import Config
 
 from orderphase.aws import classified_errors
-from orderphase.cli.connection import connect
+from orderphase.cli.connection import connect, describe_stack
 from orderphase.cli.streams import OK, REFUSED, write_json, write_text
 from orderphase.diagnosis import FLOWS, Diagnosis, Feed
 from orderphase.errors import OrderphaseError
 from orderphase.flows.doctor import Doctor
-from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES
+from orderphase.ingress.stripe_events import DRIFT_TYPES, PRICE_TYPES, PRODUCT_TYPES
 from orderphase.mapping import FILE
 from orderphase.secrets_manager import read_secret
 from orderphase.timeline.chart import printable
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
 
 _AWS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1})
 
@@ -45,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
             what = "which flows are on, and where the API is, is not known"
             remedy = "allow whoever runs this to describe the stack"
             found.append(Diagnosis("warning", "Settings", f"{what}. {problem.message}", remedy))
+    drift = DRIFT_TYPES if flows is None or "Reconciliation" in flows else ()
     with classified_errors("Secrets Manager"):
         secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_AWS))
     doctor = Doctor(
@@ -52,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         secret=lambda name: read_secret(secrets, name),
         mapping=FILE,
         now=lambda: datetime.now(UTC),
-        feed=Feed((*PRODUCT_TYPES, *PRICE_TYPES), api),
+        feed=Feed((*PRODUCT_TYPES, *PRICE_TYPES, *drift), api),
         flows=flows,
     )
     found += doctor.run()
@@ -65,12 +62,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _deployed(stack: str) -> tuple[frozenset[str], str | None]:
     """The flows that a stack's parameters do not switch off, and the base address of its API."""
-    with classified_errors(f"stack {stack}"):
-        cloudformation: CloudFormationClient = boto3.client("cloudformation", config=_AWS)
-        (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    values = {one.get("ParameterKey"): one.get("ParameterValue") for one in described.get("Parameters", [])}
-    outputs = {one.get("OutputKey"): one.get("OutputValue") for one in described.get("Outputs", [])}
-    return frozenset(flow for flow in FLOWS if values.get(flow) != "off"), outputs.get("ApiUrl")
+    described = describe_stack(os.environ, Path.cwd(), stack=stack)
+    return frozenset(flow for flow in FLOWS if described.parameters.get(flow) != "off"), described.outputs.get("ApiUrl")
 
 
 def _as_dict(found: Diagnosis) -> dict[str, str]:

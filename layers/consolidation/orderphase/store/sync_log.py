@@ -20,6 +20,11 @@ _FINDINGS_SIZE = 250_000
 _MESSAGE_LENGTH = 32_000
 """DynamoDB: an item holds 400 KB, that is the findings and a message of four bytes a character, with room for the rest."""
 
+ORDER_INDEX = "by_order"
+"""The index of the entries of an order, or of what else a run was about, in the order of time."""
+
+_ENDING = ("flow", "outcome", "message", "finished_at", "error", "error_code")
+
 Outcome = Literal["synced", "unchanged", "failed", "skipped", "interrupted"]
 
 
@@ -48,6 +53,18 @@ class Entry:
     subscription_id: str | None = None
     salesforce_calls: int = 0
     stripe_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run has ended; as in `Entry`."""
+
+    flow: str
+    outcome: str
+    message: str
+    finished_at: datetime
+    error: str | None = None
+    error_code: str | None = None
 
 
 class SyncLog:
@@ -82,6 +99,34 @@ class SyncLog:
                 TableName=self._table,
                 Item={name: self._serialize(value) for name, value in item.items() if value is not None},
             )
+
+    def last(self, record_id: str, event_id: str) -> Ending | None:
+        """How the last run of an event about a record has ended; None where none was logged, as by a function that was killed.
+
+        An interrupted run is logged under the record of its event. One request for each page of the record's entries, newest
+        first. Raises classified errors.
+        """
+        start: dict[str, Any] = {}
+        while True:
+            with classified_errors("the sync log"):
+                page = self._client.query(
+                    TableName=self._table,
+                    IndexName=ORDER_INDEX,
+                    KeyConditionExpression="order_id = :record",
+                    FilterExpression="event_id = :event",
+                    # An entry may hold many findings, and some of these words are DynamoDB's own.
+                    ProjectionExpression=", ".join(f"#{name}" for name in _ENDING),
+                    ExpressionAttributeNames={f"#{name}": name for name in _ENDING},
+                    ExpressionAttributeValues={":record": {"S": record_id}, ":event": {"S": event_id}},
+                    ScanIndexForward=False,
+                    **start,
+                )
+            if page["Items"]:
+                values: dict[str, Any] = {name: value["S"] for name, value in page["Items"][0].items()}
+                return Ending(**values | {"finished_at": datetime.fromisoformat(values["finished_at"])})
+            if "LastEvaluatedKey" not in page:
+                return None
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
 def _bounded(findings: Sequence[Finding]) -> dict[str, Any]:

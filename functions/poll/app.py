@@ -1,0 +1,9 @@
+"""Queues the contracts that have changed and that no run has seen. The rest is in `orderphase.flows.changed_contracts`."""
+
+from __future__ import annotations
+
+from orderphase.bootstrap import poll
+from orderphase.scheduled import Scheduled
+
+job = Scheduled(poll, lambda contracts, now: {"queued": contracts.poll(now)})
+handler = job.handler

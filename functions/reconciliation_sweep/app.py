@@ -1,0 +1,9 @@
+"""Queues every contract that is billed once a day, a few at a time. The rest is in `orderphase.flows.sweep`."""
+
+from __future__ import annotations
+
+from orderphase.bootstrap import sweep
+from orderphase.scheduled import Scheduled
+
+job = Scheduled(sweep, lambda contracts, now: {"queued": contracts.run(now)})
+handler = job.handler

@@ -1,0 +1,12 @@
+"""Stops the flows while a vendor is down, and has dead letters that only had bad luck try again.
+
+What decides that is in `orderphase.flows.circuit` and `orderphase.flows.retry`.
+"""
+
+from __future__ import annotations
+
+from orderphase.bootstrap import recovery
+from orderphase.scheduled import Scheduled
+
+job = Scheduled(recovery, lambda recovering, now: recovering.run(now))
+handler = job.handler

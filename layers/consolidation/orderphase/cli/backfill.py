@@ -1,0 +1,120 @@
+"""`orderphase backfill`: contracts that were sold before there were events, or while nobody heard them, are looked at."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import batched
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from orderphase import bootstrap
+from orderphase.cli.connection import Stack, connect, describe_stack
+from orderphase.cli.streams import OK, write_json, write_text
+from orderphase.domain.calendar import iso
+from orderphase.errors import ConfigurationError
+from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
+from orderphase.settings import FlowSettings
+
+SALESFORCE_CALLS, STRIPE_CALLS = 2, 1
+"""What a run of one contract takes: read and write back or read again; one look at the schedule, or its making."""
+
+STRIPE_CALLS_MORE = 2
+"""What each customer and each price takes that Stripe does not have yet: a search, and its making."""
+
+_SHOWN = 20
+
+
+def run(
+    options: argparse.Namespace,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    pause: Callable[[float], None] = time.sleep,
+) -> int:
+    """Run the command; answers its exit code. now, pause: give the time in UTC, wait for some seconds."""
+    stack = describe_stack(os.environ, Path.cwd(), stack=options.stack)
+    if not options.dry_run and stack.parameters.get("Reconciliation") != "on":
+        raise ConfigurationError(
+            f"Reconciliation is off in {stack.source}, so nothing would look at what is queued: set the template's parameter "
+            "Reconciliation to on and deploy, or see what there is with --dry-run"
+        )
+    environment = {
+        **connect(os.environ, Path.cwd(), stack=stack.name).environment,
+        "ORDERPHASE_PROGRESS_TABLE": stack.output("ProgressTableName"),
+        "ORDERPHASE_RECONCILIATION_QUEUE": stack.output("ReconciliationQueueUrl"),
+    }
+    contracts = bootstrap.poll(environment)
+    zone = ZoneInfo(FlowSettings.from_environment(environment).time_zone)
+    found = contracts.backfill(now().astimezone(zone).date())
+    chosen = found[: options.limit]
+    if not options.json:
+        write_text("\n".join(_told(stack, found, chosen, options.rate, dry_run=options.dry_run)))
+    done = 0
+    try:
+        for done in [] if options.dry_run else _queued(contracts, chosen, options.rate, pause):
+            if not options.json:
+                write_text(f"  {now():%H:%M:%S} UTC: {done:,} of {len(chosen):,} queued")
+    finally:
+        # What was queued is told also where something goes wrong later on.
+        if options.json:
+            write_json(_as_dict(stack, found, chosen, queued=done, dry_run=options.dry_run))
+    return OK
+
+
+def _queued(
+    contracts: ChangedContracts, chosen: Sequence[ChangedContract], rate: int, pause: Callable[[float], None]
+) -> Iterator[int]:
+    """Queue the contracts, evenly; yields after each minute's how many are."""
+    done = 0
+    for some in batched(chosen, rate, strict=False):
+        for contract in some:
+            if done:
+                pause(60 / rate)
+            contracts.queue(contract)
+            done += 1
+        yield done
+
+
+def _told(
+    stack: Stack, found: Sequence[ChangedContract], chosen: Sequence[ChangedContract], rate: int, *, dry_run: bool
+) -> Iterator[str]:
+    yield f"Backfill of {stack.source}{', nothing queued' if dry_run else ''}"
+    yield ""
+    which = "contract is" if len(found) == 1 else "contracts are"
+    yield f"  {len(found):,} {which} billed and changed since a run has looked last"
+    if not found:
+        return
+    number = len(chosen)
+    yield f"  {number:,} {'would be' if dry_run else 'to be'} queued, {rate:,} a minute: it takes {_duration(number, rate)}"
+    yield (
+        f"  about {number * SALESFORCE_CALLS:,} requests to Salesforce, and {number * STRIPE_CALLS:,} to Stripe beside "
+        f"{STRIPE_CALLS_MORE} for each customer and each price that it does not have yet"
+    )
+    if dry_run:
+        yield ""
+        for contract in chosen[:_SHOWN]:
+            yield f"  {contract.contract_id}  changed {contract.changed_at:%Y-%m-%d %H:%M:%S} UTC"
+        if number > _SHOWN:
+            yield f"  and {number - _SHOWN:,} more; --json lists them all"
+
+
+def _duration(number: int, rate: int) -> str:
+    minutes = -(-number // rate)
+    return "about a minute" if minutes == 1 else f"about {minutes:,} minutes"
+
+
+def _as_dict(
+    stack: Stack, found: Sequence[ChangedContract], chosen: Sequence[ChangedContract], *, queued: int, dry_run: bool
+) -> dict[str, object]:
+    return {
+        "source": stack.source,
+        "dry_run": dry_run,
+        "found": len(found),
+        "queued": queued,
+        "contracts": [
+            {"contract": one.contract_id, "order": one.order_id, "changed_at": iso(one.changed_at)} for one in chosen
+        ],
+    }

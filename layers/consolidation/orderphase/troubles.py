@@ -1,0 +1,65 @@
+"""Where a worker goes with its troubles: a vendor that may be down is noted, a message that cannot succeed is put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from botocore.config import Config
+
+from orderphase.aws import classified_errors
+from orderphase.errors import OrderphaseError
+from orderphase.settings import WorkerSettings
+from orderphase.store.dead_letters import ERROR
+from orderphase.store.progress import Progress
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+_AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+class Troubles:
+    """The dead-letter queue of a worker's own queue, and the table of progress."""
+
+    def __init__(self, queues: SQSClient, dead_letters: str, progress: Progress) -> None:
+        self._queues = queues
+        self._dead_letters = dead_letters
+        self._progress = progress
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Those of the function with these variables. Raises ConfigurationError naming one that is missing."""
+        settings = WorkerSettings.from_environment(environment)
+        progress = Progress(boto3.client("dynamodb", config=_AWS), settings.progress_table)
+        return cls(boto3.client("sqs", config=_AWS), settings.dead_letter_queue, progress)
+
+    def suspect(self) -> None:
+        """Note that a vendor may be down. Raises classified errors."""
+        self._progress.suspect(datetime.now(UTC))
+
+    def put_aside(self, record: SQSRecord, problem: OrderphaseError) -> None:
+        """Make a message a dead letter, with the kind of the error. Raises classified errors.
+
+        Done twice, because the message came again all the same, it is there once of a FIFO queue: SQS drops what has the same
+        deduplication id.
+        """
+        attributes: dict[str, MessageAttributeValueTypeDef] = {
+            name: {"DataType": "String", "StringValue": value.string_value}
+            for name, value in record.message_attributes.items()
+            if value.string_value
+        }
+        fifo: dict[str, Any] = {}
+        if group := record.attributes.message_group_id:
+            fifo = {"MessageGroupId": group, "MessageDeduplicationId": record.message_id}
+        with classified_errors("the dead-letter queue"):
+            self._queues.send_message(
+                QueueUrl=self._dead_letters,
+                MessageBody=record.body,
+                MessageAttributes={**attributes, ERROR: {"DataType": "String", "StringValue": problem.kind}},
+                **fifo,
+            )
