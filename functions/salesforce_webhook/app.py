@@ -1,40 +1,37 @@
-"""`POST /salesforce/events`: the wiring of the route. Its rules are in `orderphase.ingress.salesforce`."""
+"""The wiring of Salesforce's routes: `POST /salesforce/events`, and `POST /salesforce/outbound-messages/{token}`.
+
+Their rules are in `orderphase.ingress.salesforce` and `orderphase.ingress.outbound_messages`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import boto3
 
+from orderphase.ingress import outbound_messages, salesforce
 from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
 from orderphase.ingress.endpoint import CLIENT, Endpoint, Route, intake
-from orderphase.ingress.salesforce import receive
+from orderphase.ingress.gateway import Request
+from orderphase.ingress.routes import Answer
 from orderphase.settings import WebhookSecrets, WebhookSettings
 
-# The template's parameter that switches on the flow of a type of event.
-SWITCHES = {
-    "order.activated": "OrderActivation",
-    "order_item.updated": "OrderItemUpdate",
-    "order.cancellation_requested": "Cancellation",
-    "product.upserted": "ProductUpsert",
-    "stripe_product.upserted": "ProductUpsert",
-    "pricebook_entry.upserted": "PriceUpsert",
-    "stripe_price.upserted": "PriceUpsert",
-    "account.upserted": "AccountUpsert",
-}
+SWITCHES = salesforce.SWITCHES
 
 
 def route(environment: Mapping[str, str]) -> Route:
-    """Build the route with its clients. Raises `ConfigurationError` where the environment is not complete."""
+    """Build the routes with their clients. Raises `ConfigurationError` where the environment is not complete."""
     settings = WebhookSettings.from_environment(environment)
     accepted = AcceptedEvents(boto3.client("dynamodb", config=CLIENT), settings.idempotency_table, "salesforce_event")
-    secret = RotatingSecret(
-        boto3.client("secretsmanager", config=CLIENT),
-        settings.webhook_secret,
-        lambda name, text: WebhookSecrets.from_secret(name, text).valid,
-    )
+    secret = RotatingSecret(boto3.client("secretsmanager", config=CLIENT), settings.webhook_secret, WebhookSecrets.from_secret)
     flows = intake(SWITCHES, settings.queues, accepted)
-    return Route(lambda request, now: receive(request, secrets=secret, intake=flows, now=now), accepted)
+
+    def answer(request: Request, now: datetime) -> Answer:
+        receive = outbound_messages.receive if request.resource == outbound_messages.RESOURCE else salesforce.receive
+        return receive(request, secrets=secret, intake=flows, now=now)
+
+    return Route(answer, accepted)
 
 
 endpoint = Endpoint(route)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import boto3
 
+from orderphase.ingress import stripe_events
 from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
 from orderphase.ingress.endpoint import CLIENT, Endpoint, Route, intake
+from orderphase.ingress.events import CONTRACT_RECONCILE
 from orderphase.ingress.stripe import receive
-from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES
 from orderphase.settings import StripeCredentials, StripeWebhookSettings
 
-# The template's parameter that switches on the flow of a type of event.
-SWITCHES = {**dict.fromkeys(PRODUCT_TYPES, "ProductUpsert"), **dict.fromkeys(PRICE_TYPES, "PriceUpsert")}
+SWITCHES = stripe_events.SWITCHES
 
 
 def route(environment: Mapping[str, str]) -> Route:
@@ -25,7 +25,7 @@ def route(environment: Mapping[str, str]) -> Route:
         account: RotatingSecret(manager, secret, StripeCredentials.from_secret)
         for account, secret in settings.stripe_secrets.items()
     }
-    flows = intake(SWITCHES, settings.queues, accepted)
+    flows = intake({**SWITCHES, CONTRACT_RECONCILE.name: "Reconciliation"}, settings.queues, accepted)
 
     return Route(
         lambda request, now: receive(request, accounts=accounts, ignore_own=settings.ignore_own_events, intake=flows, now=now),

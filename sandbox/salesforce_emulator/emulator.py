@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -177,7 +177,10 @@ class SalesforceEmulator(Emulator):
             raise API_ERRORS["INVALID_SESSION_ID"]
         self._rest.calls_used += 1
         try:
-            with self._org.integration(self._access.seen(self._schema)) if holder == "integration" else nullcontext():
+            with ExitStack() as acting:
+                if holder == "integration":
+                    acting.enter_context(self._org.integration(self._access.seen(self._schema)))
+                acting.enter_context(self._notifications.caused_by(_origin(request)))
                 response = self._composite.answer(_call(request))
         except SalesforceError as error:
             response = Response(error.status, error.body())
@@ -277,6 +280,14 @@ class SalesforceEmulator(Emulator):
         """
         self._notifications.configure(url, secret, method=method, copies=copies)
 
+    def send_outbound_messages(self, url: str) -> None:
+        """Send Outbound Messages to `url`, which has the token in it, from now on; see `outbound_messages`."""
+        self._notifications.send_outbound_messages(url)
+
+    def change_events(self, source: str) -> list[dict[str, Any]]:
+        """All that has happened, oldest first, as EventBridge would have it from Event Relay; see `change_events`."""
+        return self._notifications.changes(source)
+
     def deliveries(self) -> list[Delivery]:
         """The notifications so far, oldest first, with their attempts and answers."""
         return self._notifications.log()
@@ -296,6 +307,13 @@ def _encoded(response: Response) -> Response:
         return response
     headers = {"Content-Type": "application/json;charset=UTF-8", **response.headers}
     return Response(response.status, encode(response.body), headers)
+
+
+def _origin(request: Request) -> str:
+    """What change events say of a change by this request. Salesforce: the client is what its Call Options header says."""
+    api = f"com/salesforce/api/rest/{request.path.split('/')[3].removeprefix('v')}"
+    options = (option.strip() for option in request.headers.get("sforce-call-options", "").split(","))
+    return ";".join([api, *(option for option in options if option.startswith("client="))])
 
 
 def _call(request: Request) -> Call:

@@ -1,4 +1,4 @@
-"""What the org sends when a record changes: a JSON event, posted after the commit.
+"""What the org sends when a record changes: a JSON event, posted after the commit, or an Outbound Message.
 
 Told are the activation of an order, a change of an activated order's line, and the creation and every change of a product, a
 price book entry and an account, and of a product or price of Stripe in the mirror that its package keeps. Not told: what is
@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import queue
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -26,6 +29,9 @@ from typing import Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from sandbox.clock import Clock
+from sandbox.salesforce_emulator import change_events, outbound_messages
+from sandbox.salesforce_emulator.change_events import Change
+from sandbox.salesforce_emulator.ids import make_id
 from sandbox.salesforce_emulator.org import Happening
 
 Method = Literal["signature", "api_key"]
@@ -37,11 +43,11 @@ LONGEST_ANSWER = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where events go, and how they prove where they come from."""
+    """Where events go, and how they prove where they come from; `method` None = as Outbound Messages, whose URL does."""
 
     url: SplitResult
     secret: str
-    method: Method
+    method: Method | None
     copies: int
 
 
@@ -56,10 +62,14 @@ class Attempt:
 
 @dataclass(slots=True)
 class Delivery:
-    """One copy of one event on its way. `next_attempt`: when it is tried again; None = it is not."""
+    """One copy of one event on its way. `next_attempt`: when it is tried again; None = it is not.
+
+    notification: the id that it has in Outbound Messages.
+    """
 
     event: dict[str, Any]
     target: Target
+    notification: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     next_attempt: datetime | None = None
 
@@ -67,7 +77,8 @@ class Delivery:
     def delivered(self) -> bool:
         """Whether the latest attempt was answered with success."""
         status = self.attempts[-1].status if self.attempts else None
-        return status is not None and 200 <= status < 300  # noqa: PLR2004 (HTTP: success)
+        success = status is not None and 200 <= status < 300  # noqa: PLR2004 (HTTP: success)
+        return success and (self.target.method is not None or outbound_messages.acknowledges(self.attempts[-1].answer))
 
     def summary(self) -> dict[str, Any]:
         """As the administration route shows it."""
@@ -87,6 +98,10 @@ class Notifications:
         self._clock = clock
         self._org_id = org_id
         self._target: Target | None = None
+        self._outbound: Target | None = None
+        self._changes: list[Change] = []
+        self._origin = ""
+        self._numbers = itertools.count(1)
         self._deliveries: list[Delivery] = []
         self._queue: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._unattempted = 0
@@ -109,11 +124,33 @@ class Notifications:
         with self._state:
             self._target = Target(parts, secret, method, copies)
 
+    def send_outbound_messages(self, url: str) -> None:
+        """Send Outbound Messages from now on to `url`. ValueError for what cannot work."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url: {url!r} is no http address")
+        with self._state:
+            self._outbound = Target(parts, "", None, 1)
+
+    @contextmanager
+    def caused_by(self, origin: str) -> Iterator[None]:
+        """Say of what happens meanwhile which request has caused it."""
+        self._origin = origin
+        try:
+            yield
+        finally:
+            self._origin = ""
+
+    def changes(self, source: str) -> list[dict[str, Any]]:
+        """What has happened so far, as Event Relay puts it on a bus; see `change_events`."""
+        with self._state:
+            return [change_events.envelope(change, source) for change in self._changes if change_events.covers(change)]
+
     def happened(self, happening: Happening) -> None:
         """Something was committed: send its event, if there is a target."""
         event_id = f"{happening.record_id}-{happening.at.timestamp() * 1000:.0f}"
         self._told[event_id] += 1
-        event = {
+        event: dict[str, Any] = {
             "id": event_id if self._told[event_id] == 1 else f"{event_id}-{self._told[event_id]}",
             "type": happening.kind,
             "org_id": self._org_id,
@@ -122,9 +159,12 @@ class Notifications:
             "data": dict(happening.data),
         }
         with self._state:
+            self._changes.append(Change(event["id"], happening, self._origin))
             if self._target is not None:
                 for _ in range(self._target.copies):
                     self._enqueue(Delivery(event, self._target), new=True)
+            if self._outbound is not None and outbound_messages.covers(event):
+                self._enqueue(Delivery(event, self._outbound, make_id("04l", next(self._numbers))), new=True)
 
     def redeliver(self, event_id: str) -> None:
         """Send an event once more, whatever became of it, to where it went. KeyError for an unknown one."""
@@ -132,7 +172,7 @@ class Notifications:
             known = next((each for each in self._deliveries if each.event["id"] == event_id), None)
             if known is None:
                 raise KeyError(f"{event_id}: no such event was sent")
-            self._enqueue(Delivery(known.event, known.target), new=True)
+            self._enqueue(Delivery(known.event, known.target, known.notification), new=True)
 
     def flush(self, timeout: float) -> None:
         """Wait until everything queued has been attempted. TimeoutError when that takes more than `timeout` seconds."""
@@ -146,9 +186,10 @@ class Notifications:
             return list(self._deliveries)
 
     def clear(self) -> None:
-        """Forget all deliveries; the target stays."""
+        """Forget all deliveries; the targets stay."""
         with self._state:
             self._deliveries.clear()
+            self._changes.clear()
             self._told.clear()
 
     def _enqueue(self, delivery: Delivery, *, new: bool = False) -> None:
@@ -162,17 +203,34 @@ class Notifications:
             self._thread.start()
 
     def _work(self) -> None:
+        waiting: list[Delivery] = []
         while True:
-            delivery = self._queue.get()
-            status, answer = self._post(delivery)
+            first = waiting.pop(0) if waiting else self._queue.get()
+            together = [first]
+            if first.target.method is None:
+                # What waits for the same receiver goes along, as far as it fits.
+                waiting += (self._queue.get() for _ in range(self._queue.qsize()))
+                room = outbound_messages.LARGEST - 1
+                together += [each for each in waiting if each.target is first.target][:room]
+                waiting = [each for each in waiting if not any(each is taken for taken in together)]
+            status, answer = self._post(first.target, self._body(together))
             with self._state:
-                now = self._clock.now()
-                delivery.attempts.append(Attempt(now, status, answer))
-                tried = len(delivery.attempts)
-                if not delivery.delivered and tried <= len(RETRY_MINUTES):
-                    delivery.next_attempt = now + timedelta(minutes=RETRY_MINUTES[tried - 1])
-                self._unattempted -= 1
+                for delivery in together:
+                    self._attempted(delivery, Attempt(self._clock.now(), status, answer))
                 self._state.notify_all()
+
+    def _body(self, together: list[Delivery]) -> bytes:
+        if together[0].target.method is not None:
+            return json.dumps(together[0].event).encode()
+        return outbound_messages.message(self._org_id, [(each.notification, each.event) for each in together])
+
+    def _attempted(self, delivery: Delivery, attempt: Attempt) -> None:
+        delivery.attempts.append(attempt)
+        minutes = RETRY_MINUTES if delivery.target.method else outbound_messages.RETRY_MINUTES
+        tried = len(delivery.attempts)
+        if not delivery.delivered and tried <= len(minutes):
+            delivery.next_attempt = attempt.at + timedelta(minutes=minutes[tried - 1])
+        self._unattempted -= 1
 
     def _retry_due(self, now: datetime) -> None:
         with self._state:
@@ -180,9 +238,8 @@ class Notifications:
                 if delivery.next_attempt is not None and delivery.next_attempt <= now:
                     self._enqueue(delivery)
 
-    def _post(self, delivery: Delivery) -> tuple[int | None, str]:
-        target, body = delivery.target, json.dumps(delivery.event).encode()
-        headers = {"Content-Type": "application/json", **self._credentials(target, body)}
+    def _post(self, target: Target, body: bytes) -> tuple[int | None, str]:
+        headers = self._headers(target, body)
         url = target.url
         kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
         connection = kind(str(url.hostname), url.port, timeout=CALLOUT_SECONDS)
@@ -195,9 +252,11 @@ class Notifications:
         finally:
             connection.close()
 
-    def _credentials(self, target: Target, body: bytes) -> dict[str, str]:
+    def _headers(self, target: Target, body: bytes) -> dict[str, str]:
+        if target.method is None:
+            return {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'}
         if target.method == "api_key":
-            return {"X-Api-Key": target.secret}
+            return {"Content-Type": "application/json", "X-Api-Key": target.secret}
         moment = self._clock.timestamp()
         signature = hmac.new(target.secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-        return {"X-Orderphase-Signature": f"t={moment},v1={signature}"}
+        return {"Content-Type": "application/json", "X-Orderphase-Signature": f"t={moment},v1={signature}"}

@@ -17,7 +17,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from orderphase.ingress import endpoint
+from orderphase import telemetry
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -54,10 +54,16 @@ class Stage:
         self.app, self.sample, self.queues, self._logs = app, sample, queues, logs
 
     def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, kind, body = self.answer(event)
+        assert kind == "application/json"
+        return status, json.loads(body)
+
+    def answer(self, event: dict[str, Any]) -> tuple[int, str, str]:
+        """Status, content type and body, whatever its kind."""
         answer = self.app.handler(event, Context())
-        assert answer["headers"] == {"Content-Type": "application/json"}
+        assert list(answer["headers"]) == ["Content-Type"]
         assert answer["isBase64Encoded"] is False
-        return int(answer["statusCode"]), json.loads(answer["body"])
+        return int(answer["statusCode"]), str(answer["headers"]["Content-Type"]), str(answer["body"])
 
     def post(self, body: bytes, headers: dict[str, str], *, encoded: bool = True, **changes: Any) -> tuple[int, dict[str, Any]]:
         text = base64.b64encode(body).decode() if encoded else body.decode()
@@ -87,7 +93,7 @@ class Stage:
 
     def rebuilt(self) -> None:
         """As in another Lambda environment."""
-        self.app.endpoint.route.cache_clear()
+        (self.app.endpoint.route if hasattr(self.app, "endpoint") else self.app.consumer.source).cache_clear()
 
 
 @contextmanager
@@ -104,9 +110,9 @@ def deployed(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     logs = io.StringIO()
-    monkeypatch.setattr(endpoint.logger.registered_handler, "stream", logs)
-    monkeypatch.setattr(endpoint.metrics.provider, "namespace", "Orderphase")
-    monkeypatch.setattr(endpoint.metrics.provider, "service", "webhook")
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", logs)
+    monkeypatch.setattr(telemetry.metrics.provider, "namespace", "Orderphase")
+    monkeypatch.setattr(telemetry.metrics.provider, "service", "webhook")
     with mock_aws():
         sqs = boto3.client("sqs")
         queues = {}
@@ -122,9 +128,9 @@ def deployed(
         stage.rebuilt()
 
 
-def create_table() -> None:
+def create_table(name: str = "accepted") -> None:
     boto3.client("dynamodb").create_table(
-        TableName="accepted",
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from functions.salesforce_webhook import app
 from orderphase.ingress.events import KNOWN_TYPES, parse
 from orderphase.ingress.gateway import request_from
+from orderphase.ingress.outbound_messages import RESOURCE
 from orderphase.ingress.signature import sign
 from tests.ingress.edge import Stage, create_table, deployed, flow_of, is_as_sampled, loaded_libraries, sample
+from tests.ingress.salesforce_messages import ORDER, ORG, message, notification, order
 from tests.template.cloudformation import load
 
 SAMPLE = sample("salesforce_webhook")
@@ -33,11 +35,19 @@ RECORDS = {
     "stripe_price.upserted": "a0B",
 }
 SECRET, SAMPLE_KEY = "whsec_function_test", "whsec_local_sample"
+OUTBOUND = sample("salesforce_webhook_outbound_message")
+TOKEN, SAMPLE_TOKEN = "function-test-" + "t" * 32, OUTBOUND["pathParameters"]["token"]
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    secret = {"SALESFORCE_WEBHOOK_SECRET": SECRET, "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": SAMPLE_KEY}
+    secret = {
+        "SALESFORCE_WEBHOOK_SECRET": SECRET,
+        "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": SAMPLE_KEY,
+        "SALESFORCE_OUTBOUND_TOKEN": TOKEN,
+        "SALESFORCE_OUTBOUND_TOKEN_PREVIOUS": SAMPLE_TOKEN,
+        "SALESFORCE_ORG_ID": ORG,
+    }
     environment = {"ORDERPHASE_WEBHOOK_SECRET": "webhook"}
     with deployed(monkeypatch, app, SAMPLE, environment, {"webhook": json.dumps(secret)}) as found:
         yield found
@@ -249,6 +259,126 @@ def test_the_clients_are_built_once(stage: Stage) -> None:
     first = app.endpoint.route()
     stage.post(BODY, _signed())
     assert app.endpoint.route() is first
+
+
+# Outbound Messages
+
+
+def _sent(body: bytes, token: str = TOKEN) -> dict[str, object]:
+    return {
+        "path": RESOURCE.replace("{token}", token),
+        "pathParameters": {"token": token},
+        "headers": {"Content-Type": "text/xml; charset=utf-8"},
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def _tell(stage: Stage, body: bytes, token: str = TOKEN) -> str:
+    """What an authentic message is answered: true or false."""
+    status, kind, answer = stage.answer(OUTBOUND | _sent(body, token))
+    assert (status, kind) == (200, "text/xml; charset=utf-8")
+    return answer.partition("<Ack>")[2].partition("</Ack>")[0]
+
+
+def test_the_sample_outbound_message_becomes_a_message(stage: Stage) -> None:
+    status, kind, answer = stage.answer(OUTBOUND)
+    assert (status, kind) == (200, "text/xml; charset=utf-8")
+    assert "<Ack>true</Ack>" in answer
+    [sent] = stage.messages("order_activation")
+    event = parse(str(sent["Body"]).encode())
+    assert (event.type, event.record_id, event.org_id) == ("order.activated", ORDER, ORG)
+    assert sent["Attributes"]["MessageGroupId"] == event.data.contract_id
+    assert sent["MessageAttributes"]["correlation_id"]["StringValue"] == OUTBOUND["requestContext"]["requestId"]
+    [line] = stage.logs()
+    assert (line["level"], line["outcome"], line["org_id"]) == ("INFO", "EventAccepted", ORG)
+
+
+def test_the_route_is_the_templates() -> None:
+    events = load()["Resources"]["SalesforceWebhookFunction"]["Properties"]["Events"].values()
+    assert {event["Properties"]["Path"] for event in events} == {SAMPLE["resource"], RESOURCE}
+    assert OUTBOUND["resource"] == RESOURCE
+
+
+def test_each_route_takes_what_is_its_own(stage: Stage) -> None:
+    soap = message(order())
+    assert stage.invoke(SAMPLE | {"headers": _signed(soap), "body": soap.decode()})[0] == 400
+    assert _tell(stage, BODY) == "false"
+    assert stage.queued() == []
+
+
+def test_a_message_that_comes_again_is_acknowledged_and_queued_once(stage: Stage) -> None:
+    body = message(order("04l1"), notification("04l2", "Account", Id="001000000000001"))
+    assert [_tell(stage, body) for _ in range(2)] == ["true", "true"]
+    assert [line["outcome"] for line in stage.logs()] == ["EventAccepted", "EventReplayed"]
+    assert sorted(stage.queued()) == ["account_upsert", "order_activation"]
+
+
+def test_a_message_that_is_not_acknowledged_is_a_warning(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _tell(stage, b"<a/>") == "false"
+    boto3.client("sqs").delete_queue(QueueUrl=stage.queues["order_activation"])
+    assert _tell(stage, message(order())) == "false"
+    invalid, unavailable = stage.logs()
+    assert (invalid["level"], invalid["message"]) == ("WARNING", "body: is not a SOAP 1.1 envelope")
+    assert (unavailable["level"], unavailable["outcome"]) == ("ERROR", "EventNotTaken")
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [blob[name] for blob, name in zip(metrics, ("EventRefusedInvalid", "EventNotTaken"), strict=True)] == [[1.0]] * 2
+    boto3.client("sqs").create_queue(QueueName="order_activation.fifo", Attributes={"FifoQueue": "true"})
+    assert _tell(stage, message(order())) == "true"
+    assert stage.queued() == ["order_activation"]
+
+
+def test_a_new_token_takes_effect_at_once_and_is_in_no_log(stage: Stage) -> None:
+    body = message(order())
+    assert _tell(stage, body) == "true"
+    changed = {"SALESFORCE_WEBHOOK_SECRET": SECRET, "SALESFORCE_OUTBOUND_TOKEN": "n" * 40, "SALESFORCE_ORG_ID": ORG}
+    boto3.client("secretsmanager").put_secret_value(SecretId="webhook", SecretString=json.dumps(changed))
+    assert _tell(stage, body, "n" * 40) == "true"
+    refused = stage.invoke(OUTBOUND | _sent(body))
+    assert refused == (401, {"accepted": False, "reason": "the sender could not be verified"})
+    for private in (TOKEN, "n" * 40, SECRET):
+        assert private not in stage.text
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"SALESFORCE_OUTBOUND_TOKEN": "too-short"},
+        {"SALESFORCE_OUTBOUND_TOKEN_PREVIOUS": "x" * 40 + "/"},
+        {"SALESFORCE_ORG_ID": "Acme Inc."},
+    ],
+)
+def test_a_mistake_about_outbound_messages_closes_their_route_alone(stage: Stage, mistake: dict[str, str]) -> None:
+    usual = {"SALESFORCE_WEBHOOK_SECRET": SECRET, "SALESFORCE_OUTBOUND_TOKEN": TOKEN, "SALESFORCE_ORG_ID": ORG}
+    manager = boto3.client("secretsmanager")
+    manager.put_secret_value(SecretId="webhook", SecretString=json.dumps(usual | mistake))
+    stage.rebuilt()
+    assert stage.post(BODY, _signed()) == (202, {"accepted": True, "id": EVENT_ID})
+    assert _tell(stage, message(order())) == "false"
+    taken, told = stage.logs()
+    assert (taken["outcome"], told["outcome"]) == ("EventAccepted", "EventNotTaken")
+    ((key, value),) = mistake.items()
+    assert f"{key}: is not " in told["message"]
+    assert value not in stage.text
+
+
+def test_without_a_token_in_the_secret_nobody_gets_in(stage: Stage) -> None:
+    boto3.client("secretsmanager").put_secret_value(
+        SecretId="webhook", SecretString=json.dumps({"SALESFORCE_WEBHOOK_SECRET": SECRET})
+    )
+    stage.rebuilt()
+    refused = (401, {"accepted": False, "reason": "the sender could not be verified"})
+    assert stage.invoke(OUTBOUND) == stage.invoke(OUTBOUND | _sent(message(order()), "")) == refused
+    assert [line["message"] for line in stage.logs()] == ["no_secret", "no_secret"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(body=st.none() | st.text() | st.just(OUTBOUND["body"]), token=st.none() | st.text() | st.just(TOKEN))
+def test_any_outbound_message_is_answered(stage: Stage, body: str | None, token: str | None) -> None:
+    parameters = None if token is None else {"token": token}
+    status, kind, answer = stage.answer(OUTBOUND | {"body": body, "pathParameters": parameters})
+    assert status == (200 if token == TOKEN else 401)
+    assert ("<Ack>" in answer) is kind.startswith("text/xml") is (token == TOKEN)
 
 
 HEADERS = st.dictionaries(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderphase.ingress.ids import normalise_id
+from orderphase.ids import normalise_id
 
 BASES = st.text(string.ascii_letters + string.digits, min_size=15, max_size=15)
 

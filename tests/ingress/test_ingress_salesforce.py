@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from orderphase.ingress.gateway import Request
 from orderphase.ingress.routes import Answer, Event, Intake, Outcome
 from orderphase.ingress.salesforce import MAX_BODY_BYTES, receive
 from orderphase.ingress.signature import sign
+from orderphase.settings import WebhookSecrets
 from tests.ingress.fakes import Once, Queues, Secrets
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
@@ -35,13 +36,18 @@ SWITCHES = {kind: f"the switch of {kind}" for kind in KNOWN_TYPES}
 TRY_AGAIN = {"accepted": False, "reason": "the event could not be taken; try again later"}
 
 
+def _held(current: str, previous: str = "") -> WebhookSecrets:
+    source = {"SALESFORCE_WEBHOOK_SECRET": current, "SALESFORCE_WEBHOOK_SECRET_PREVIOUS": previous}
+    return WebhookSecrets.from_secret("webhook", json.dumps(source))
+
+
 class Route:
     """The route with its fakes; `post` answers as `receive` does."""
 
     def __init__(
-        self, secrets: Secrets[Sequence[str]] | None = None, queues: Queues | None = None, once: Once | None = None
+        self, secrets: Secrets[WebhookSecrets] | None = None, queues: Queues | None = None, once: Once | None = None
     ) -> None:
-        self.secrets = secrets or Secrets([CURRENT, PREVIOUS])
+        self.secrets = secrets or Secrets(_held(CURRENT, PREVIOUS))
         self.queues = queues or Queues("order.activated")
         self.once = once or Once()
 
@@ -233,8 +239,8 @@ def test_an_id_stands_for_one_event() -> None:
 @pytest.mark.parametrize(
     "route",
     [
-        lambda: Route(secrets=Secrets([], error=TransientError("Secrets Manager is away"))),
-        lambda: Route(secrets=Secrets([], error=ConfigurationError("the secret is empty"))),
+        lambda: Route(secrets=Secrets(_held(CURRENT), error=TransientError("Secrets Manager is away"))),
+        lambda: Route(secrets=Secrets(_held(CURRENT), error=ConfigurationError("the secret is empty"))),
         lambda: Route(queues=Queues("order.activated", error=UnknownOutcomeError("SQS is away"))),
         lambda: Route(once=Once(error=TransientError("DynamoDB is away"))),
     ],
@@ -256,13 +262,13 @@ def test_an_event_that_could_not_be_queued_can_be_sent_again() -> None:
 
 def test_a_secret_that_has_just_been_rotated_is_looked_up() -> None:
     for headers in (_signed(BODY, NEXT), _with_key(NEXT)):
-        route = Route(secrets=Secrets([CURRENT], fresh=[NEXT, CURRENT]))
+        route = Route(secrets=Secrets(_held(CURRENT), fresh=_held(NEXT, CURRENT)))
         assert route.post(BODY, headers).status == 202
         assert route.secrets.refetches == 1
 
 
 def test_looking_again_does_not_let_a_stranger_in() -> None:
-    route = Route(secrets=Secrets([CURRENT], fresh=[NEXT, CURRENT]))
+    route = Route(secrets=Secrets(_held(CURRENT), fresh=_held(NEXT, CURRENT)))
     assert route.post(BODY, _signed(BODY, "wrong")).status == 401
 
 
@@ -272,7 +278,7 @@ def test_looking_again_does_not_let_a_stranger_in() -> None:
     ids=["missing", "malformed", "stale", "good"],
 )
 def test_secrets_are_looked_up_again_for_a_mismatch_alone(headers: dict[str, str]) -> None:
-    route = Route(secrets=Secrets([CURRENT], fresh=[NEXT]))
+    route = Route(secrets=Secrets(_held(CURRENT), fresh=_held(NEXT)))
     route.post(BODY, headers)
     assert route.secrets.refetches == 0
 

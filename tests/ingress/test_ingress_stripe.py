@@ -14,11 +14,19 @@ from stripe import WebhookSignature
 
 from orderphase.errors import ConfigurationError, OrderphaseError, TransientError, UnknownOutcomeError
 from orderphase.ingress import signature, stripe
+from orderphase.ingress.events import CONTRACT_RECONCILE, SalesforceEvent
 from orderphase.ingress.gateway import Request
 from orderphase.ingress.routes import Answer, Intake, Outcome
 from orderphase.ingress.signature import sign
 from orderphase.ingress.stripe import MAX_BODY_BYTES, receive
-from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES, STRIPE_TYPES, StripeEvent
+from orderphase.ingress.stripe_events import (
+    DRIFT_TYPES,
+    PRICE_TYPES,
+    PRODUCT_TYPES,
+    SCHEDULE_TYPES,
+    STRIPE_TYPES,
+    StripeEvent,
+)
 from orderphase.settings import StripeCredentials
 from tests.ingress.fakes import Once, Queues, Secrets
 
@@ -39,7 +47,10 @@ EVENT: dict[str, Any] = {
 TAKEN = {"accepted": True, "id": "evt_1"}
 UNVERIFIED = {"accepted": False, "reason": "the sender could not be verified"}
 TRY_AGAIN = {"accepted": False, "reason": "the event could not be taken; try again later"}
-SWITCHES = {kind: f"switch of {kind}" for kind in STRIPE_TYPES}
+RECONCILE = CONTRACT_RECONCILE.name
+SWITCHES = {kind: f"switch of {kind}" for kind in (*STRIPE_TYPES, RECONCILE)}
+ORG, CONTRACT, ORDER = "00D5g000004Vn8QEAS", "8005g000001QwXyAAK", "8015g00000AbTzkAAF"
+NAMED = {"salesforce_org_id": ORG, "salesforce_contract_id": CONTRACT, "salesforce_order_id": ORDER, "team": "billing"}
 
 
 def credentials(*secrets: str, key: str = "sk_1", account_id: str = "") -> StripeCredentials:
@@ -59,7 +70,7 @@ class Route:
         ignore_own: bool = True,
     ) -> None:
         self.accounts = accounts or {"default": Secrets(credentials(SECRET, ROLLED)), "other": Secrets(credentials(OTHER))}
-        self.queues = queues or Queues(*STRIPE_TYPES)
+        self.queues = queues or Queues(*SWITCHES)
         self.once = once or Once()
         self.ignore_own = ignore_own
 
@@ -252,7 +263,7 @@ def test_a_price_goes_with_its_product(kind: str, product: Any) -> None:
         ({"created": 1.5}, "created: is not a whole number"),
         ({"created": True}, "created: is not a whole number"),
         ({"created": -1}, "created: is less than 0"),
-        ({"created": 10**12}, "created: is not less than 1000000000000"),
+        ({"created": 253_402_300_800}, "created: is not less than 253402300800"),
         ({"livemode": ...}, "livemode: is missing"),
         ({"livemode": "false"}, "livemode: is neither true nor false"),
         ({"account": "nobody"}, "account: is not the id of a Stripe account (acct_…)"),
@@ -311,8 +322,8 @@ def test_a_stranger_learns_nothing_about_the_body() -> None:
     ("changes", "note"),
     [
         ({"type": "plan.updated"}, "the type is not known"),
-        ({"type": "subscription_schedule.updated"}, "the type is not known"),
-        ({"type": "customer.subscription.deleted"}, "the type is not known"),
+        ({"type": "subscription_schedule.expiring"}, "the type is not known"),
+        ({"type": "customer.subscription.created"}, "the type is not known"),
         ({"type": "balance.available", "data": {"object": {"object": "balance"}}}, "the type is not known"),
         ({"type": "account.external_account.created", "account": "acct_9", "data": None}, "the type is not known"),
         ({"request": {"id": "req_1", "idempotency_key": "orderphase:product:1"}}, "we have caused it ourselves"),
@@ -443,6 +454,113 @@ def test_an_id_is_one_event_in_each_account() -> None:
     assert outcomes == [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.REPLAYED]
 
 
+# What others have changed
+
+
+def drift(kind: str, metadata: Any = NAMED) -> dict[str, Any]:
+    named = "subscription_schedule" if kind in SCHEDULE_TYPES else "subscription"
+    about = {"id": "x_1", "object": named, "status": "active", **({} if metadata is ... else {"metadata": metadata})}
+    return {"type": kind, "data": {"object": about}}
+
+
+def reconciled(route: Route) -> list[SalesforceEvent]:
+    found = [event for event, _ in route.queues.sent]
+    assert all(isinstance(event, SalesforceEvent) for event in found)
+    return [event for event in found if isinstance(event, SalesforceEvent)]
+
+
+@pytest.mark.parametrize("kind", DRIFT_TYPES)
+def test_a_changed_schedule_has_its_contract_looked_at(kind: str) -> None:
+    route = Route()
+    got = route.tell(**drift(kind))
+    assert (got.status, got.body, got.outcome, got.note) == (200, TAKEN, Outcome.ACCEPTED, "queued")
+    assert got.about == {
+        "account": "default", "event_id": "evt_1", "event_type": kind, "livemode": False, "record_id": CONTRACT,
+    }  # fmt: skip
+    [event] = reconciled(route)
+    assert json.loads(event.to_json()) == {
+        "id": "evt_1",
+        "type": "contract.reconcile",
+        "org_id": ORG,
+        "record_id": CONTRACT,
+        "occurred_at": "2026-11-20T10:00:00Z",
+        "data": {"reason": "stripe"},
+    }
+    assert (event.group, SalesforceEvent.of(json.loads(event.to_json()))) == (CONTRACT, event)
+    assert route.tell(**drift(kind)).outcome == Outcome.REPLAYED
+
+
+def test_a_subscription_that_was_renewed_starts_no_run() -> None:
+    route = Route()
+    got = route.tell(**drift("customer.subscription.updated"))
+    assert (got.status, got.body, got.outcome, got.note) == (200, TAKEN, Outcome.IGNORED, "the type is not known")
+    assert route.queues.sent == []
+
+
+@pytest.mark.parametrize("contract", [{}, {"salesforce_contract_id": ""}])
+def test_an_order_without_a_contract_is_looked_at_itself(contract: dict[str, str]) -> None:
+    route = Route()
+    metadata = {"salesforce_org_id": ORG[:15], "salesforce_order_id": ORDER[:15], **contract}
+    route.tell(**drift("customer.subscription.deleted", metadata))
+    assert [(event.org_id, event.record_id) for event in reconciled(route)] == [(ORG, ORDER)]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        ...,
+        None,
+        {},
+        {"salesforce_contract_id": CONTRACT},
+        {"salesforce_org_id": ORG},
+        NAMED | {"salesforce_org_id": "Acme"},
+        NAMED | {"salesforce_org_id": CONTRACT},
+        NAMED | {"salesforce_contract_id": "none"},
+        NAMED | {"salesforce_contract_id": ORG},
+    ],
+)
+def test_a_schedule_of_no_contract_is_ignored(metadata: Any) -> None:
+    route = Route()
+    got = route.tell(**drift("subscription_schedule.updated", metadata))
+    assert (got.status, got.body, got.outcome) == (200, TAKEN, Outcome.IGNORED)
+    assert got.note == "its metadata names no contract of an org"
+    assert (route.queues.sent, route.once.accepted) == ([], {})
+
+
+def test_schedules_that_we_have_changed_are_passed_over_where_that_is_wanted() -> None:
+    own = {"request": {"id": "req_1", "idempotency_key": "orderphase:update:1"}}
+    assert Route().tell(**drift("subscription_schedule.updated"), **own).note == "we have caused it ourselves"
+    assert Route(ignore_own=False).tell(**drift("subscription_schedule.updated"), **own).outcome == Outcome.ACCEPTED
+    # Stripe itself: a phase has begun.
+    assert Route().tell(**drift("subscription_schedule.updated"), request=None).outcome == Outcome.ACCEPTED
+
+
+def test_schedules_of_an_account_that_is_none_of_ours_are_ignored() -> None:
+    note = "it happened in an account that is none of ours"
+    assert Route().tell(**drift("subscription_schedule.updated"), account="acct_9").note == note
+
+
+def test_reconciliation_that_is_off_is_named() -> None:
+    got = Route(queues=Queues(*STRIPE_TYPES)).tell(**drift("subscription_schedule.updated"))
+    assert (got.status, got.outcome) == (200, Outcome.IGNORED)
+    assert got.note == f"the flow is switched off; set the template's parameter switch of {RECONCILE} to on"
+
+
+@pytest.mark.parametrize(
+    ("about", "fault"),
+    [
+        ({"object": "product"}, "data.object.object: is none of subscription_schedule, subscription"),
+        ({"id": ""}, "data.object.id: is empty"),
+        ({"metadata": []}, "data.object.metadata: is not an object or table"),
+        ({"metadata": {"salesforce_org_id": 5}}, "data.object.metadata.salesforce_org_id: is not text"),
+    ],
+)
+def test_a_malformed_schedule_is_named_with_its_field(about: dict[str, Any], fault: str) -> None:
+    event = drift("subscription_schedule.updated")
+    got = Route().tell(**event | {"data": {"object": event["data"]["object"] | about}})
+    assert (got.status, got.body["reason"]) == (400, fault)
+
+
 # Once, and what fails on our side
 
 
@@ -474,15 +592,23 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(list(EVENT)), JSON | st.sampled_from([*STRIPE_TYPES, *EVENT.values()])))
+DATA = st.builds(drift, st.sampled_from(DRIFT_TYPES), st.dictionaries(st.sampled_from(list(NAMED)), JSON)).map(
+    lambda event: event["data"]
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(EVENT)), JSON | st.sampled_from([*STRIPE_TYPES, *DRIFT_TYPES, *EVENT.values()]) | DATA)
+)
 def test_any_authentic_body_is_taken_or_refused_with_a_reason(changes: dict[str, Any]) -> None:
     route = Route()
     got = route.tell(**changes)
     assert got.status in {200, 400}
     assert got.body.get("reason") or got.body.get("id")
     assert len(route.queues.sent) == (got.outcome == Outcome.ACCEPTED)
-    for event in route.sent():
-        assert StripeEvent.of(json.loads(event.to_json())) == event
+    for event, _ in route.queues.sent:
+        reader = StripeEvent if isinstance(event, StripeEvent) else SalesforceEvent
+        assert reader.of(json.loads(event.to_json())) == event
 
 
 @given(st.text() | st.just(sign(SECRET, BODY, NOW)), st.binary() | st.just(BODY), st.text() | st.just("default"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from stripe.params import WebhookEndpointCreateParams
 
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.events import KNOWN_TYPES
-from orderphase.ingress.stripe_events import OWN_KEYS, STRIPE_TYPES, StripeEvent
+from orderphase.ingress.stripe_events import DRIFT_TYPES, HEARD_TYPES, OWN_KEYS, STRIPE_TYPES, SWITCHES, StripeEvent
 from orderphase.stripe import client
 
 EVENT = {
@@ -54,6 +56,21 @@ def test_it_is_an_object(document: Any) -> None:
 
 def test_a_type_tells_who_has_sent_an_event() -> None:
     assert not STRIPE_TYPES & KNOWN_TYPES
+
+
+def test_what_an_endpoint_is_to_send_has_a_flow_and_is_what_stripe_sends() -> None:
+    assert set(HEARD_TYPES) == set(SWITCHES) == STRIPE_TYPES | set(DRIFT_TYPES)
+    assert len(HEARD_TYPES) == len(set(HEARD_TYPES))
+    # The SDK lists every type that an endpoint can be sent.
+    names = {"StripeContext": object, "Mapping": Mapping}
+    (listed,) = get_args(get_type_hints(WebhookEndpointCreateParams, localns=names)["enabled_events"])
+    assert set(HEARD_TYPES) <= set(get_args(listed))
+
+
+def test_what_each_renewal_tells_is_not_heard() -> None:
+    """An edit of a subscription under a schedule changes the schedule, and that is heard."""
+    assert "customer.subscription.updated" not in HEARD_TYPES
+    assert {"subscription_schedule.updated", "customer.subscription.deleted"} <= set(HEARD_TYPES)
 
 
 def test_what_we_cause_is_recognised_by_what_we_send() -> None:

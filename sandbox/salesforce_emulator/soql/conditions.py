@@ -197,7 +197,9 @@ class Conditions:
         inner_test = nested.test(join.query.where)
         if nested._semi_joins:
             raise self._refused(join, "Nesting of semi join sub-selects is not supported")
-        rows = self._names.org.store.rows(inner.name)
+        org = self._names.org
+        some = candidates(org, inner, join.query.where)
+        rows = org.store.rows(inner.name) if some is None else some
         found = {row[inner_name] for row in rows if not row["IsDeleted"] and inner_test(row)} - {None}
         return lambda row: (row[outer_name] in found) != join.negated
 
@@ -218,6 +220,12 @@ def candidates(org: Org, sobject: SObject, condition: Condition | None) -> list[
         case Junction("AND", parts):
             found = [rows for part in parts if (rows := candidates(org, sobject, part)) is not None]
             return min(found, key=len, default=None)
+        case Comparison(Path((relationship, name), position), "=", literal) if lookup := sobject.parent(relationship):
+            above = candidates(org, org.seen[lookup.references], Comparison(Path((name,), position), "=", literal))
+            if above is None or not lookup.indexed:
+                return None
+            below = [row for parent in above for row in org.store.where(sobject.name, lookup.name, parent["Id"])]
+            return sorted(below, key=lambda row: str(row["Id"]))
         case Comparison(Path((name,)), "=", literal):
             literals: tuple[Literal, ...] = (literal,)
         case Membership(Path((name,)), literals, False):

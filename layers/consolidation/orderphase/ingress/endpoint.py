@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,12 +23,10 @@ from orderphase.ingress.aws import AcceptedEvents, FlowQueues
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.gateway import Request, request_from, response_from
 from orderphase.ingress.routes import Answer, Intake, Outcome, invalid, unavailable
+from orderphase.telemetry import logger, metrics
 
 # The function has ten seconds. A service that does not answer must leave time to say so.
 CLIENT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
-
-logger = Logger()
-metrics = Metrics()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,8 @@ def intake(switches: Mapping[str, str], queues: Mapping[str, str | None], accept
 
 
 def _log(answer: Answer) -> None:
-    if answer.status.is_success:
+    # By the outcome: an Outbound Message that is refused is answered 200 as well.
+    if answer.outcome in (Outcome.ACCEPTED, Outcome.REPLAYED, Outcome.IGNORED):
         write = logger.info
     else:
         write = logger.error if answer.outcome == Outcome.UNAVAILABLE else logger.warning

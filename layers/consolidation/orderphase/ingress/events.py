@@ -26,17 +26,19 @@ from pydantic import (
     field_validator,
 )
 
+from orderphase.ids import normalise_id
 from orderphase.ingress import documents
 from orderphase.ingress.documents import Name
-from orderphase.ingress.ids import normalise_id
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-def _id_of(prefix: str, record: str) -> Callable[[str], str]:
+def _id_of(prefix: str | tuple[str, ...], record: str) -> Callable[[str], str]:
+    prefixes = (prefix,) if isinstance(prefix, str) else prefix
+
     def check(value: str) -> str:
-        if not value.startswith(prefix):
-            raise ValueError(f"is not the id of {record} ({prefix}…)")
+        if not value.startswith(prefixes):
+            raise ValueError(f"is not the id of {record} ({', '.join(f'{one}…' for one in prefixes)})")
         return normalise_id(value)
 
     return check
@@ -65,6 +67,7 @@ def _calendar_date(value: Any) -> Any:
 
 OrgId = Annotated[str, AfterValidator(_id_of("00D", "an org"))]
 ContractId = Annotated[str, AfterValidator(_id_of("800", "a Contract"))]
+OrderId = Annotated[str, AfterValidator(_id_of("801", "an Order"))]
 UserId = Annotated[str, AfterValidator(_id_of("005", "a User"))]
 
 
@@ -81,20 +84,21 @@ class EventData(BaseModel):
         return self.contract_id or record_id
 
 
-class OrderActivationData(EventData):
-    """`order.activated`: whether the whole contract is due to be looked at, even if this order is a draft.
-
-    The rolling window sends it so. From an org it does no harm.
-    """
-
-    contract_due: bool | None = None
-
-
 class _ChangeData(EventData):
     """The API names of the fields that changed, and the id of the user who changed them, where the sender knows them."""
 
     changed_fields: list[Name] | None = None
     changed_by: UserId | None = None
+
+
+class OrderActivationData(_ChangeData):
+    """`order.activated`: what changed on the order, where it is not its activation alone.
+
+    contract_due: the whole contract is due to be looked at, even if this order is a draft. The rolling window sends it so. From
+    an org it does no harm.
+    """
+
+    contract_due: bool | None = None
 
 
 class OrderItemData(_ChangeData):
@@ -122,6 +126,21 @@ class MirrorData(EventData):
         return self.stripe_id or record_id
 
 
+class ReconcileData(EventData):
+    """`contract.reconcile`: who has asked for it, and by which of its orders, where one of them has changed.
+
+    billed: whether the ledger says that it is.
+    """
+
+    reason: Literal["poll", "sweep", "backfill", "stripe"] | None = None
+    order_id: OrderId | None = None
+    billed: bool | None = None
+
+    def group(self, record_id: str) -> str:
+        """The contract's own."""
+        return record_id
+
+
 class CancellationData(EventData):
     """`order.cancellation_requested`: when it takes effect, and what is billed. `date` goes with the mode `on_date` alone."""
 
@@ -143,7 +162,7 @@ class Kind[Data: EventData]:
     """A type of event: what its record is (any, where `prefix` is empty), and what it says beside that."""
 
     name: str
-    prefix: str
+    prefix: str | tuple[str, ...]
     record: str
     data: type[Data]
 
@@ -157,6 +176,8 @@ ACCOUNT_UPSERTED = Kind("account.upserted", "001", "an Account", RecordData)
 # Records of Stripe's own package. Salesforce: the ids of a custom object's records begin differently in each org.
 STRIPE_PRODUCT_UPSERTED = Kind("stripe_product.upserted", "", "a mirrored product", MirrorData)
 STRIPE_PRICE_UPSERTED = Kind("stripe_price.upserted", "", "a mirrored price", MirrorData)
+# Our own: what was missed, or has changed in Stripe. No org sends it.
+CONTRACT_RECONCILE = Kind("contract.reconcile", ("800", "801"), "a Contract or an Order", ReconcileData)
 
 _KINDS: dict[str, Kind[EventData]] = {
     kind.name: kind
@@ -169,9 +190,11 @@ _KINDS: dict[str, Kind[EventData]] = {
         ACCOUNT_UPSERTED,
         STRIPE_PRODUCT_UPSERTED,
         STRIPE_PRICE_UPSERTED,
+        CONTRACT_RECONCILE,
     )
 }
-KNOWN_TYPES = frozenset(_KINDS)
+KNOWN_TYPES = frozenset(_KINDS) - {CONTRACT_RECONCILE.name}
+"""What an org may send."""
 
 
 class SalesforceEvent(BaseModel):

@@ -15,13 +15,14 @@ from orderphase.ingress.documents import EventError
 class Request:
     """One HTTP request. Header names are lower case; `body` is the bytes as they were sent; `id` is API Gateway's own.
 
-    parameters: the parts of the path that the route leaves open, by name.
+    parameters: the parts of the path that the route leaves open, by name. resource: the route, as `/stripe/{account}/events`.
     """
 
     headers: Mapping[str, str]
     body: bytes
     id: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+    resource: str = ""
 
 
 def request_from(event: Mapping[str, Any]) -> Request:
@@ -38,14 +39,21 @@ def request_from(event: Mapping[str, Any]) -> Request:
         body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
     except ValueError:
         raise EventError("body: is not base64") from None
-    return Request(headers, body, event["requestContext"]["requestId"], event.get("pathParameters") or {})
+    return Request(
+        headers,
+        body,
+        event["requestContext"]["requestId"],
+        event.get("pathParameters") or {},
+        event.get("resource") or "",
+    )
 
 
-def response_from(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer with `body` as JSON, as API Gateway expects it from a function."""
+def response_from(status: int, body: Any) -> dict[str, Any]:
+    """The answer as API Gateway expects it from a function: text in `body` is XML, all else becomes JSON."""
+    is_xml = isinstance(body, str)
     return {
         "statusCode": status,
-        "headers": {"Content-Type": "application/json"},
-        "body": json.dumps(body),
+        "headers": {"Content-Type": "text/xml; charset=utf-8" if is_xml else "application/json"},
+        "body": body if is_xml else json.dumps(body),
         "isBase64Encoded": False,
     }

@@ -6,7 +6,7 @@ is taken as well, and goes nowhere. What fails on our side is answered so that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +19,7 @@ from orderphase.ingress.signature import SignatureError
 
 
 class Outcome(StrEnum):
-    """What became of a request; the value is the name of the metric that counts it."""
+    """What became of an event, or of a request; the value is the name of the metric that counts it."""
 
     ACCEPTED = "EventAccepted"
     REPLAYED = "EventReplayed"
@@ -32,10 +32,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer, and what to log: `note` is for us alone and has no secret in it; `about` says which event it was."""
+    """What to answer, and what to log: `note` is for us alone and has no secret in it; `about` says which event it was.
+
+    body: a JSON object, or XML as text.
+    """
 
     status: HTTPStatus
-    body: dict[str, Any]
+    body: Any
     outcome: Outcome
     note: str
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -110,6 +113,15 @@ class Intake:
         return Outcome.REPLAYED, "has been queued before"
 
 
+# The outcomes of several events, from the one that counts most.
+_BY_WEIGHT = (Outcome.UNAVAILABLE, Outcome.INVALID, Outcome.ACCEPTED, Outcome.REPLAYED, Outcome.IGNORED)
+
+
+def together(each: Sequence[tuple[Outcome, str]]) -> tuple[Outcome, str]:
+    """What became of several events as one: the outcome that counts most, and the first note of it."""
+    return min(each, key=lambda one: _BY_WEIGHT.index(one[0]))
+
+
 def authenticate[Held](secrets: Secrets[Held], check: Callable[[Held], None], now: datetime) -> Held:
     """The secrets with which `check` is content, looked up again where it is not. Raises `SignatureError` as `check` does."""
     held = secrets.valid()
@@ -149,7 +161,7 @@ def not_authentic(
     reason = "the sender could not be verified"
     if isinstance(problem, SignatureError):
         return refused(status, Outcome.NOT_AUTHENTIC, reason, problem.reason, about)
-    return refused(status, Outcome.UNAVAILABLE, reason, _told(problem), about)
+    return refused(status, Outcome.UNAVAILABLE, reason, told(problem), about)
 
 
 def invalid(problem: EventError, about: Mapping[str, Any] | None = None) -> Answer:
@@ -160,8 +172,9 @@ def invalid(problem: EventError, about: Mapping[str, Any] | None = None) -> Answ
 def unavailable(problem: OrderphaseError, about: Mapping[str, Any] | None = None) -> Answer:
     """The answer while something on our side is in the way."""
     reason = "the event could not be taken; try again later"
-    return refused(HTTPStatus.SERVICE_UNAVAILABLE, Outcome.UNAVAILABLE, reason, _told(problem), about)
+    return refused(HTTPStatus.SERVICE_UNAVAILABLE, Outcome.UNAVAILABLE, reason, told(problem), about)
 
 
-def _told(problem: OrderphaseError) -> str:
+def told(problem: OrderphaseError) -> str:
+    """The note that says what kept an event from being taken."""
     return f"{problem.kind}: {problem.message}"

@@ -35,19 +35,32 @@ from orderphase.ingress.routes import (
     unavailable,
 )
 from orderphase.ingress.signature import SignatureError
+from orderphase.settings import WebhookSecrets
+
+SWITCHES = {
+    "order.activated": "OrderActivation",
+    "order_item.updated": "OrderItemUpdate",
+    "order.cancellation_requested": "Cancellation",
+    "product.upserted": "ProductUpsert",
+    "stripe_product.upserted": "ProductUpsert",
+    "pricebook_entry.upserted": "PriceUpsert",
+    "stripe_price.upserted": "PriceUpsert",
+    "account.upserted": "AccountUpsert",
+}
+"""The template's parameter that switches on the flow of a type of event."""
 
 MAX_BODY_BYTES = 262_144
 SIGNATURE_HEADER = "x-orderphase-signature"
 API_KEY_HEADER = "x-api-key"
 
 
-def receive(request: Request, *, secrets: Secrets[Sequence[str]], intake: Intake, now: datetime) -> Answer:
+def receive(request: Request, *, secrets: Secrets[WebhookSecrets], intake: Intake, now: datetime) -> Answer:
     """Take one request at the instant `now` (aware) and answer it. Nothing that a sender can send makes it raise."""
     about: dict[str, str] = {}
     try:
         if len(request.body) > MAX_BODY_BYTES:
             return too_large(MAX_BODY_BYTES)
-        authenticate(secrets, lambda known: _check_sender(request, known, now), now)
+        authenticate(secrets, lambda known: _check_sender(request, known.valid, now), now)
         _check_content_type(request.headers.get("content-type", ""))
         event = parse(request.body)
         about |= {"event_id": event.id, "event_type": event.type, "org_id": event.org_id, "record_id": event.record_id}

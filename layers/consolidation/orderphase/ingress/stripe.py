@@ -7,8 +7,8 @@
    known yet, or that may have changed, is fetched first, and of several each is tried. Stripe: what is not answered 2xx is sent
    again.
 3. Event: refused with 400 and every fault of what we read.
-4. An event of a type that has no flow, one that we have caused ourselves (where that is wanted), and one of an account that is
-   none of ours are answered 200, and go nowhere.
+4. An event of a type that has no flow, one that we have caused ourselves (where that is wanted), one of an account that is none
+   of ours, and one of a schedule or subscription that is of no contract are answered 200, and go nowhere.
 5. The event goes into its flow's queue; 200 says that it is there. What fails on our side from here on is answered 503.
 """
 
@@ -23,6 +23,7 @@ from typing import Any
 from orderphase.errors import OrderphaseError
 from orderphase.ingress import signature
 from orderphase.ingress.documents import EventError
+from orderphase.ingress.events import SalesforceEvent
 from orderphase.ingress.gateway import Request
 from orderphase.ingress.routes import (
     Answer,
@@ -68,10 +69,12 @@ def receive(request: Request, *, accounts: Accounts, ignore_own: bool, intake: I
     try:
         told = Notification.parse(request.body)
         about |= {"event_id": told.id, "event_type": told.type, "livemode": told.livemode}
-        event = _event(told, name, credentials, accounts, ignore_own=ignore_own, now=now)
+        event = event_of(told, name, credentials, accounts, ignore_own=ignore_own, now=now)
         if isinstance(event, str):
             return taken(HTTPStatus.OK, told.id, Outcome.IGNORED, event, about)
-        about |= {"account": event.account, "record_id": event.record_id}
+        about["record_id"] = event.record_id
+        if isinstance(event, StripeEvent):
+            about["account"] = event.account
         outcome, note = intake.take(event, request.id)
         return taken(HTTPStatus.OK, told.id, outcome, note, about)
     except EventError as problem:
@@ -97,10 +100,13 @@ def _check_nobody(request: Request, now: datetime) -> None:
             signature.verify(header, request.body, _NOBODYS, now)
 
 
-def _event(
+def event_of(
     told: Notification, name: str, credentials: StripeCredentials, accounts: Accounts, *, ignore_own: bool, now: datetime
-) -> StripeEvent | str:
-    """What was told, as an event of the account of ours that it happened in; or why it is ignored."""
+) -> StripeEvent | SalesforceEvent | str:
+    """What was told, as an event of the account of ours that it happened in; or why it is ignored.
+
+    name: what we call the account that tells it; credentials: its own. Raises classified errors, as `_owner` does.
+    """
     if told.data is None:
         return "the type is not known"
     if ignore_own and told.ours:
@@ -108,10 +114,7 @@ def _event(
     owner = _owner(told.account, name, credentials, accounts, now)
     if owner is None:
         return "it happened in an account that is none of ours"
-    about = told.data.object
-    return StripeEvent(
-        id=told.id, type=told.type, account=owner, object_id=about.id, product_id=about.product_id, created=told.created
-    )
+    return told.message(owner) or "its metadata names no contract of an org"
 
 
 def _owner(account_id: str | None, name: str, credentials: StripeCredentials, accounts: Accounts, now: datetime) -> str | None:

@@ -1,15 +1,20 @@
 """What Stripe tells an endpoint, and the message that becomes of it.
 
-Of a notification only the ids are read: the flow reads the object as it is when it runs. Its message is
+Of a notification only the ids are read: the flow reads the object as it is when it runs. About products and prices, its message
+is
 
 ```json
 {"id": "evt_…", "type": "price.updated", "account": "default", "object_id": "price_…", "product_id": "prod_…",
   "created": 1795168800}
 ```
+
+That a schedule or a subscription has changed is a reason to look again at the contract that its metadata names: the message is
+then a `contract.reconcile` (`orderphase.ingress.events`).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -24,13 +29,29 @@ from pydantic import (
 )
 
 from orderphase.ingress import documents
-from orderphase.ingress.documents import Name
+from orderphase.ingress.documents import EventError, Name
+from orderphase.ingress.events import CONTRACT_RECONCILE, SalesforceEvent
 from orderphase.settings import AccountName, StripeAccountId
 from orderphase.validation import matching
 
 PRODUCT_TYPES = ("product.created", "product.updated", "product.deleted")
 PRICE_TYPES = ("price.created", "price.updated", "price.deleted")
 STRIPE_TYPES = frozenset((*PRODUCT_TYPES, *PRICE_TYPES))
+"""Of which a message of Stripe's own kind is made."""
+
+SCHEDULE_TYPES = tuple(f"subscription_schedule.{what}" for what in ("updated", "canceled", "completed", "released", "aborted"))
+# Without `updated`, of which there is one for each renewal: who edits a subscription under a schedule changes the schedule.
+SUBSCRIPTION_TYPES = tuple(f"customer.subscription.{what}" for what in ("deleted", "paused", "resumed"))
+DRIFT_TYPES = (*SCHEDULE_TYPES, *SUBSCRIPTION_TYPES)
+HEARD_TYPES = (*PRODUCT_TYPES, *PRICE_TYPES, *DRIFT_TYPES)
+"""What an endpoint is to send."""
+
+SWITCHES = {
+    **dict.fromkeys(PRODUCT_TYPES, "ProductUpsert"),
+    **dict.fromkeys(PRICE_TYPES, "PriceUpsert"),
+    **dict.fromkeys(DRIFT_TYPES, "Reconciliation"),
+}
+"""The template's parameter that switches on the flow of a type of event."""
 
 # Every POST of ours carries an idempotency key that begins so.
 OWN_KEYS = "orderphase:"
@@ -47,8 +68,8 @@ def _id_of(value: Any) -> Any:
 
 
 EventId = Annotated[str, Field(max_length=255), matching("evt_[A-Za-z0-9_]+", "is not the id of an event (evt_…)")]
-# Unix seconds. Twelve digits reach beyond the year 9999.
-Time = Annotated[int, Field(ge=0, lt=10**12)]
+# Unix seconds, up to the year 9999.
+Time = Annotated[int, Field(ge=0, lt=253_402_300_800)]
 
 
 class _Model(BaseModel):
@@ -115,6 +136,18 @@ class _Price(_Model):
     product_id: Annotated[Name, BeforeValidator(_id_of)] = Field(alias="product")
 
 
+class _Contracted(_Model):
+    """A schedule, or a subscription, to which Stripe copies the metadata of the schedule's phases."""
+
+    object: Literal["subscription_schedule", "subscription"]
+    id: Name
+    metadata: dict[str, str] | None = None
+
+
+class _ContractedData(_Model):
+    object: _Contracted
+
+
 class _ProductData(_Model):
     object: _Product
 
@@ -140,12 +173,14 @@ class Notification(_Model):
     livemode: bool
     account: StripeAccountId | None = None
     request: _Origin | None = None
-    data: _ProductData | _PriceData | None
+    data: _ProductData | _PriceData | _ContractedData | None
 
     @field_validator("data", mode="plain")
     @classmethod
-    def _data_of_the_type(cls, value: Any, info: ValidationInfo) -> _ProductData | _PriceData | None:
+    def _data_of_the_type(cls, value: Any, info: ValidationInfo) -> _ProductData | _PriceData | _ContractedData | None:
         kind = info.data.get("type", "")
+        if kind in DRIFT_TYPES:
+            return _ContractedData.model_validate(value)
         if kind not in STRIPE_TYPES:
             return None
         return (_ProductData if kind in PRODUCT_TYPES else _PriceData).model_validate(value)
@@ -155,7 +190,45 @@ class Notification(_Model):
         """Whether a request of ours was the cause."""
         return self.request is not None and (self.request.idempotency_key or "").startswith(OWN_KEYS)
 
+    def message(self, account: str) -> StripeEvent | SalesforceEvent | None:
+        """The event of the account of ours called `account`; None where nothing of ours is named or the type has no flow."""
+        match self.data:
+            case None:
+                return None
+            case _ContractedData(object=about):
+                return self._reconcile(about.metadata or {})
+            case _ProductData(object=about) | _PriceData(object=about):
+                return StripeEvent(
+                    id=self.id,
+                    type=self.type,
+                    account=account,
+                    object_id=about.id,
+                    product_id=about.product_id,
+                    created=self.created,
+                )
+
+    def _reconcile(self, metadata: dict[str, str]) -> SalesforceEvent | None:
+        """That what the metadata names is to be looked at: a contract, or an order without one. Anybody may write metadata."""
+        record = metadata.get("salesforce_contract_id") or metadata.get("salesforce_order_id")
+        document = {
+            "id": self.id,
+            "type": CONTRACT_RECONCILE.name,
+            "org_id": metadata.get("salesforce_org_id"),
+            "record_id": record,
+            "occurred_at": dt.datetime.fromtimestamp(self.created, dt.UTC).isoformat(),
+            "data": {"reason": "stripe"},
+        }
+        try:
+            return SalesforceEvent.of(document)
+        except EventError:
+            return None
+
+    @classmethod
+    def of(cls, document: Any) -> Self:
+        """Read a decoded document. Raises `EventError` with every fault."""
+        return documents.read(cls, document)
+
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read the bytes of a request. Raises `EventError`: for the JSON, or else for every fault of the fields."""
-        return documents.read(cls, documents.decode(body))
+        return cls.of(documents.decode(body))

@@ -1,0 +1,85 @@
+"""What the function behind EventBridge does with its messages: take each, log, count, and say which come again.
+
+Metrics, by function: the outcome of each message (`orderphase.ingress.routes`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from orderphase import deadline
+from orderphase.errors import ConfigurationError, OrderphaseError
+from orderphase.ingress.aws import AcceptedEvents
+from orderphase.ingress.documents import EventError
+from orderphase.ingress.event_bus import Bus, take
+from orderphase.ingress.routes import Outcome
+from orderphase.telemetry import logger, metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A bus with all that it works with. put_aside: makes a message a dead letter; raises classified errors."""
+
+    bus: Bus
+    accepted: tuple[AcceptedEvents, ...]
+    put_aside: Callable[[SQSRecord, OrderphaseError], None]
+
+
+class Consumer:
+    """A queue that EventBridge fills. `handler` is what Lambda calls.
+
+    build: makes the source from the environment's variables, once per Lambda environment; again after a `ConfigurationError`.
+    """
+
+    def __init__(self, build: Callable[[Mapping[str, str]], Source]) -> None:
+        self.source = cache(lambda: build(os.environ))
+        self.handler = logger.inject_lambda_context(metrics.log_metrics(self._take), clear_state=True, log_event=False)
+
+    def _take(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Take a batch from the queue; answers which messages are to come again."""
+        processor = BatchProcessor(EventType.SQS)
+        processor.raise_on_entire_batch_failure = False
+        with deadline.within(context.get_remaining_time_in_millis() / 1000):
+            return dict(process_partial_response(event, self._handle, processor, context))
+
+    def _handle(self, record: SQSRecord, lambda_context: LambdaContext) -> None:
+        logger.append_keys(message_id=record.message_id)
+        try:
+            source = self.source()
+            for accepted in source.accepted:
+                accepted.register(lambda_context)
+            taken = take(record.body.encode("utf-8", "surrogatepass"), record.message_id, bus=source.bus, now=datetime.now(UTC))
+        except Exception as problem:
+            if isinstance(problem, ConfigurationError):
+                self.source.cache_clear()  # what was wrong may have been corrected since; look again next time
+            _log_failure(problem)
+            # What is no event becomes none by coming again.
+            if isinstance(problem, EventError):
+                self.source().put_aside(record, problem)
+                return
+            raise
+        metrics.add_metric(name=taken.outcome, unit=MetricUnit.Count, value=1)
+        logger.info(taken.note, extra={"outcome": taken.outcome, **taken.about})
+
+
+def _log_failure(problem: Exception) -> None:
+    outcome = Outcome.INVALID if isinstance(problem, EventError) else Outcome.UNAVAILABLE
+    metrics.add_metric(name=outcome, unit=MetricUnit.Count, value=1)
+    if isinstance(problem, OrderphaseError):
+        logger.error(f"{problem.kind}: {problem.message}", extra={"outcome": outcome})
+        return
+    # A bug. Its message may repeat what an event holds.
+    stack = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(problem.__traceback__)]
+    logger.error(type(problem).__name__, extra={"outcome": outcome, "stack": stack})
