@@ -183,7 +183,7 @@ ends its contract at once, and for good:
 
 Look inside:
 
-  .venv/bin/python -m sandbox show queues       also: sync-log (--json: all of it), contracts, catalogue, deliveries, logs
+  .venv/bin/python -m sandbox show queues   also: sync-log (--json: all of it), contracts, catalogue, deliveries, progress, logs
 
 Use real systems instead of the emulators (before `make local`):
 

@@ -22,9 +22,21 @@ SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 Architecture = Literal["arm64", "x86_64"]
 
 # By the name of the template's parameter that switches the flow on. Its function, queues and outputs begin with it.
-FLOWS = ("OrderActivation", "OrderItemUpdate", "Cancellation", "ProductUpsert", "PriceUpsert", "AccountUpsert")
+FLOWS = (
+    "OrderActivation",
+    "OrderItemUpdate",
+    "Cancellation",
+    "ProductUpsert",
+    "PriceUpsert",
+    "AccountUpsert",
+    "Reconciliation",
+)
+# What has a queue and dead letters, by the name with which its function and its outputs begin.
+QUEUES = (*FLOWS, "EventBus")
 WEBHOOKS = ("SalesforceWebhookFunction", "StripeWebhookFunction")
-FUNCTIONS = (*WEBHOOKS, *(f"{flow}Function" for flow in FLOWS), "RollingWindowFunction")
+# What a schedule starts.
+CLOCKED = ("RollingWindowFunction", "PollFunction", "ReconciliationSweepFunction", "RecoveryFunction")
+FUNCTIONS = (*WEBHOOKS, *(f"{name}Function" for name in QUEUES), *CLOCKED)
 CONSOLIDATION_LAYER = "ConsolidationLayer"
 DEPENDENCIES_LAYER = "DependenciesLayer"
 

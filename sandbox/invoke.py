@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ import yaml
 from orderphase.ingress.signature import sign
 from sandbox import relay
 from sandbox.aws import CREDENTIALS
-from sandbox.build import CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, FUNCTIONS, ROOT, SAM, host_architecture
+from sandbox.build import CLOCKED, CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, FUNCTIONS, ROOT, SAM, host_architecture
 from sandbox.processes import StackError, environment, run
 from sandbox.stack import STACK_NAME, STATE, LocalStack
 
@@ -31,6 +33,10 @@ NO_ENGINE = 3
 SAM_PYTHON = SAM.with_name("python")
 EVENTS = ROOT / "events"
 WEBHOOK_EVENT = EVENTS / "salesforce_webhook.json"
+OUTBOUND_MESSAGE = EVENTS / "salesforce_webhook_outbound_message.json"
+BUS_EVENTS = (EVENTS / "event_bus.json", EVENTS / "event_bus_stripe.json")
+# What an Outbound Message is answered where all is well.
+ACKNOWLEDGED = "<Ack>true</Ack>"
 STRIPE_SIGNATURE = "Stripe-Signature"
 
 # The container's entry: the way to the local stack first, then the function as it is.
@@ -49,9 +55,7 @@ def main() -> int:
             "invoke: no container engine answers. Start Docker or Finch (or set DOCKER_HOST), then try again.", file=sys.stderr
         )
         return NO_ENGINE
-    # The sample carries an API key; the stack has to know it.
-    known = {"SALESFORCE_WEBHOOK_SECRET": json.loads(WEBHOOK_EVENT.read_text())["headers"]["x-api-key"]}
-    stack = LocalStack(name="invoke", environment=known)
+    stack = LocalStack(name="invoke", environment=secrets_of_samples(), parameters=sources_of_samples())
     stack.start(lambda line: print(line, file=sys.stderr))
     # A short path: a socket's is limited to about a hundred characters.
     with stack, ExitStack() as closing:
@@ -67,25 +71,59 @@ def main() -> int:
 
 
 def samples() -> list[tuple[str, Path]]:
-    """Each function with each of its sample events. Raises `StackError` for a function that has none."""
+    """Each function with each of its sample events. Raises `StackError` for a function that has none.
+
+    A sample is named by its function, and by what sets it apart from others of that function.
+    """
+    # The longer names first: one function's name may begin with another's.
+    names = sorted(map(_folder_name, FUNCTIONS), key=len, reverse=True)
+    events_of: dict[str, list[Path]] = {name: [] for name in names}
+    for event in sorted(EVENTS.glob("*.json")):
+        name = next((name for name in names if event.stem.startswith(name)), None)
+        if name is None:
+            raise StackError(f"{event.name} is a sample of no function")
+        events_of[name].append(event)
     found = []
     for function in FUNCTIONS:
-        events = sorted(EVENTS.glob(f"{_folder_name(function)}*.json"))
+        events = events_of[_folder_name(function)]
         if not events:
             raise StackError(f"{function} has no sample event in events/")
         found += [(function, event) for event in events]
     return found
 
 
+def secrets_of_samples() -> dict[str, str]:
+    """What Salesforce's samples prove themselves with: the stack has to know it."""
+    event, message = (json.loads(sample.read_text()) for sample in (WEBHOOK_EVENT, OUTBOUND_MESSAGE))
+    (org_id,) = re.findall(r"<OrganizationId>(\w+)</OrganizationId>", message["body"])
+    return {
+        "SALESFORCE_WEBHOOK_SECRET": event["headers"]["x-api-key"],
+        "SALESFORCE_OUTBOUND_TOKEN": message["pathParameters"]["token"],
+        "SALESFORCE_ORG_ID": org_id,
+    }
+
+
+def sources_of_samples() -> dict[str, str]:
+    """Which partner event sources the samples of the event buses come from, by the template's parameters."""
+    sources = {
+        json.loads(record["body"])["source"] for sample in BUS_EVENTS for record in json.loads(sample.read_text())["Records"]
+    }
+    vendors = {"SalesforceEventSource": "aws.partner/salesforce.com/", "StripeEventSource": "aws.partner/stripe.com/"}
+    return {name: next(source for source in sources if source.startswith(begin)) for name, begin in vendors.items()}
+
+
 def verdict(function: str, answer: Any) -> str | None:
     """What is wrong with a function's answer, or None."""
     if not isinstance(answer, dict) or "errorMessage" in answer:
         return f"failed: {answer}"
+    if ACKNOWLEDGED in str(answer.get("body")):
+        return None if answer["statusCode"] == HTTPStatus.OK else f"answered {answer}"
     # What each answers where all is well; the flows' functions, that no message is to come again.
     fine: dict[str, dict[str, Any]] = {
         "SalesforceWebhookFunction": {"statusCode": 202},
         "StripeWebhookFunction": {"statusCode": 200},
-        "RollingWindowFunction": {"queued": 0},
+        **{function: {"queued": 0} for function in CLOCKED},
+        "RecoveryFunction": {"open": 0},
     }
     wanted = fine.get(function, {"batchItemFailures": []})
     return None if wanted.items() <= answer.items() else f"answered {answer}"

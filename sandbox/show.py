@@ -11,7 +11,7 @@ from typing import Any, cast
 import boto3
 from boto3.dynamodb.types import Binary, TypeDeserializer
 
-from sandbox.build import FLOWS
+from sandbox.build import QUEUES
 from sandbox.processes import StackError
 from sandbox.stack import NOTE, STACK_NAME, STATE
 
@@ -43,7 +43,7 @@ class _Running:
 
 
 def _queues(stack: _Running) -> Iterable[str]:
-    for output in (f"{flow}{kind}Url" for flow in FLOWS for kind in ("Queue", "DeadLetterQueue")):
+    for output in (f"{name}{kind}Url" for name in QUEUES for kind in ("Queue", "DeadLetterQueue")):
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[output], AttributeNames=counts)["Attributes"]
         yield f"{output.removesuffix('Url')}: {answer[counts[0]]} waiting, {answer[counts[1]]} in flight"
@@ -94,6 +94,7 @@ VIEWS: dict[str, Callable[[_Running], Iterable[str]]] = {
     "contracts": _table("ContractTableName"),
     "catalogue": _table("CatalogueTableName"),
     "deliveries": _table("IdempotencyTableName"),
+    "progress": _table("ProgressTableName"),
     "logs": _logs,
 }
 WHOLE = {"sync-log": _table("SyncLogTableName", "started_at")}

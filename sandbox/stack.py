@@ -22,11 +22,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES
+from orderphase.ingress.stripe_events import HEARD_TYPES
 from orderphase.settings import StripeCredentials
 from orderphase.stripe.client import StripeConnection
 from sandbox.aws import LocalAws
-from sandbox.build import FLOWS, ROOT, build, host_architecture
+from sandbox.build import FLOWS, QUEUES, ROOT, build, host_architecture
 from sandbox.clock import Clock
 from sandbox.gateway import Gateway
 from sandbox.processes import StackError
@@ -64,7 +64,7 @@ class LocalStack:
     port: where the front door listens on 127.0.0.1; 0 = any free port.
     name: of its folder below .stack/, which holds its logs; a name is in use once at a time.
     environment: where a real Stripe or Salesforce may be named (see `sandbox.vendors`), and the webhook's secrets.
-    parameters: of the template, beside Stage and Architecture; every flow is on unless they say otherwise.
+    parameters: of the template, beside Stage and Architecture; every flow is on unless they say otherwise, and Polling is off.
     clock: the emulators' clock.
 
     Once started: `url` is the front door, `outputs` the template's outputs, `secrets` what each of its secrets holds; `stripe`
@@ -104,6 +104,11 @@ class LocalStack:
         client_id, client_secret = SALESFORCE_PERSON
         named = {"SALESFORCE_CLIENT_ID": client_id, "SALESFORCE_CLIENT_SECRET": client_secret}
         return self.secrets["SalesforceSecret"] | named
+
+    @property
+    def outbound_messages_url(self) -> str:
+        """Where an org sends its Outbound Messages; the token in it is a secret."""
+        return f"{self.url}/salesforce/outbound-messages/{self.secrets['SalesforceWebhookSecret']['SALESFORCE_OUTBOUND_TOKEN']}"
 
     @property
     def stripe_events_url(self) -> str:
@@ -178,7 +183,7 @@ class LocalStack:
         server = self._closing.enter_context(Server(self.stripe))
         reached = {"STRIPE_API_KEY": STRIPE_KEY, "STRIPE_API_BASE": server.url}
         api = StripeConnection(StripeCredentials.from_secret("StripeSecret", json.dumps(reached))).api
-        heard: Any = [*PRODUCT_TYPES, *PRICE_TYPES]
+        heard: Any = [*HEARD_TYPES]
         endpoint = api.webhook_endpoints.create({"url": self.stripe_events_url, "enabled_events": heard})
         return reached | {"STRIPE_ACCOUNT_ID": "", "STRIPE_WEBHOOK_SECRET": str(endpoint.secret)}
 
@@ -194,9 +199,14 @@ class LocalStack:
         }
 
     def _webhook_secrets(self) -> dict[str, str]:
-        """The current secret and, as during a rotation, the previous one: from the environment, or drawn."""
-        names = ("SALESFORCE_WEBHOOK_SECRET", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS")
-        return {name: self._environment.get(name) or secrets.token_urlsafe(32) for name in names}
+        """The current secret and, as during a rotation, the previous one; the token of Outbound Messages, and their org.
+
+        From the environment, or drawn; the org is the emulated one.
+        """
+        names = ("SALESFORCE_WEBHOOK_SECRET", "SALESFORCE_WEBHOOK_SECRET_PREVIOUS", "SALESFORCE_OUTBOUND_TOKEN")
+        drawn = {name: self._environment.get(name) or secrets.token_urlsafe(32) for name in names}
+        emulated = "" if self.salesforce is None else self.salesforce.org_id
+        return drawn | {"SALESFORCE_ORG_ID": self._environment.get("SALESFORCE_ORG_ID") or emulated}
 
     def _put_secret(self, name: str, values: dict[str, str]) -> None:
         arn = self.outputs[f"{name}Arn"]
@@ -215,11 +225,11 @@ class LocalStack:
         return [event["message"] for page in pages for event in page["events"]]
 
     def waiting(self) -> int:
-        """How many messages are queued or being worked on, in all flows."""
+        """How many messages are queued or being worked on, in all flows and before them."""
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = 0
-        for flow in FLOWS:
-            queue = self.outputs[f"{flow}QueueUrl"]
+        for name in QUEUES:
+            queue = self.outputs[f"{name}QueueUrl"]
             attributes = self.aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
             found += sum(int(attributes[count]) for count in counts)
         return found

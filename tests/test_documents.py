@@ -48,14 +48,20 @@ PICTURE = ROOT / "docs" / "timeline.svg"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TEMPLATE = load()
 
-# Read below ORDERPHASE_ by each function: which class of settings reads it, and what the documents call it.
+# Read below ORDERPHASE_ by each function: which classes of settings read it, and what the documents call it.
 EACH_FLOW = "each flow"
-FUNCTIONS: dict[str, tuple[type[BaseModel], str]] = {
-    "SalesforceWebhookFunction": (settings.WebhookSettings, "salesforce_webhook"),
-    "StripeWebhookFunction": (settings.StripeWebhookSettings, "stripe_webhook"),
-    **{f"{flow}Function": (settings.FlowSettings, EACH_FLOW) for flow in FLOWS},
-    "RollingWindowFunction": (settings.RollingWindowSettings, "rolling_window"),
+FUNCTIONS: dict[str, tuple[set[type[BaseModel]], str]] = {
+    "SalesforceWebhookFunction": ({settings.WebhookSettings}, "salesforce_webhook"),
+    "StripeWebhookFunction": ({settings.StripeWebhookSettings}, "stripe_webhook"),
+    "EventBusFunction": ({settings.EventBusSettings, settings.WorkerSettings}, "event_bus"),
+    **{f"{flow}Function": ({settings.FlowSettings, settings.WorkerSettings}, EACH_FLOW) for flow in FLOWS},
+    "RollingWindowFunction": ({settings.RollingWindowSettings}, "rolling_window"),
+    "PollFunction": ({settings.FlowSettings, settings.PollSettings}, "poll"),
+    "ReconciliationSweepFunction": ({settings.SweepSettings}, "reconciliation_sweep"),
+    "RecoveryFunction": ({settings.FlowSettings, settings.RecoverySettings}, "recovery"),
 }
+# Listed once, though these have them too.
+AS_EACH_FLOW = ("poll", "recovery")
 SECRETS: dict[str, type[BaseModel]] = {
     "SalesforceWebhookSecret": settings.WebhookSecrets,
     "SalesforceSecret": settings.SalesforceCredentials,
@@ -87,8 +93,8 @@ def table(heading: str, document: Path = CONFIGURATION) -> Iterator[list[str]]:
         yield [cell.strip().replace("`", "") for cell in row.strip("|").split("|")]
 
 
-def aliases(model: type[BaseModel]) -> set[str]:
-    return {str(field.alias) for field in model.model_fields.values()}
+def aliases(*models: type[BaseModel]) -> set[str]:
+    return {str(field.alias) for model in models for field in model.model_fields.values()}
 
 
 # Links, files, commands
@@ -265,10 +271,17 @@ def test_every_environment_variable_is_listed_with_its_source() -> None:
         expected[variable, "all"] = source_of(value)
     expected["POWERTOOLS_SERVICE_NAME", "all"] = "the function's name"
     assert set(FUNCTIONS) == set(build.FUNCTIONS)
-    for function, (model, called) in FUNCTIONS.items():
+    for function, (models, called) in FUNCTIONS.items():
         variables = dict(TEMPLATE["Resources"][function]["Properties"]["Environment"]["Variables"])
         assert variables.pop("POWERTOOLS_SERVICE_NAME") == called or called == EACH_FLOW
-        assert set(variables) == aliases(model)
+        assert set(variables) == aliases(*models)
+        if called in AS_EACH_FLOW:
+            shared = aliases(settings.FlowSettings) | {"ORDERPHASE_PROGRESS_TABLE"}
+            assert all(expected[variable, EACH_FLOW] == source_of(variables.pop(variable)) for variable in shared)
+        if called == EACH_FLOW:
+            letters = source_of(variables.pop("ORDERPHASE_DEAD_LETTER_QUEUE"))
+            assert letters == f"queue {function.removesuffix('Function')}DeadLetterQueue"
+            expected["ORDERPHASE_DEAD_LETTER_QUEUE", EACH_FLOW] = "the flow's dead-letter queue"
         described = {(variable, called): source_of(value) for variable, value in variables.items()}
         assert all(expected.get(key, source) == source for key, source in described.items())
         expected |= described
@@ -360,7 +373,7 @@ def test_the_example_of_a_mapping_is_one() -> None:
 def test_the_variables_of_the_local_stack_are_listed() -> None:
     listed = {variable for variable, _ in table("The local stack")}
     known = {*vendors.STRIPE_REQUIRED, *vendors.STRIPE_OPTIONAL, *vendors.SALESFORCE_REQUIRED}
-    assert listed == known | {"PORT", "SALESFORCE_WEBHOOK_SECRET"}
+    assert listed == known | {"PORT", "SALESFORCE_WEBHOOK_SECRET", "SALESFORCE_OUTBOUND_TOKEN", "SALESFORCE_ORG_ID"}
 
 
 # The findings, and what Stripe's objects carry

@@ -2,7 +2,7 @@
 include $(dir $(lastword $(MAKEFILE_LIST)))../../build.mk
 
 # botocore describes 400 services in 28 MB. These are the ones that the functions call; a test makes a client of each.
-services := dynamodb secretsmanager sqs
+services := dynamodb lambda secretsmanager sqs
 
 build-DependenciesLayer:
 	@mkdir -p "$(ARTIFACTS_DIR)/python"

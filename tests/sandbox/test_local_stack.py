@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
 from orderphase.ingress.signature import verify
+from orderphase.settings import WebhookSecrets
 from sandbox import show, stack
-from sandbox.build import FLOWS, FUNCTIONS, ROOT
-from sandbox.invoke import samples, timely, verdict
+from sandbox.build import FUNCTIONS, QUEUES, ROOT
+from sandbox.invoke import samples, secrets_of_samples, sources_of_samples, timely, verdict
 from sandbox.processes import StackError
 from sandbox.stack import LocalStack
+from tests.template.cloudformation import load
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +57,19 @@ def test_what_is_not_running_cannot_be_used() -> None:
 
 def test_every_function_has_a_sample_event() -> None:
     assert {function for function, _ in samples()} == set(FUNCTIONS)
-    folders = {event.parent / event.stem for _, event in samples()}
-    assert {folder.name for folder in folders} == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    # Each once, and with the function that its name begins with; that may go on with what sets it apart.
+    assert sorted(event for _, event in samples()) == sorted((ROOT / "events").glob("*.json"))
+    plain = {event.stem for _, event in samples()} & {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    assert len(plain) == len(FUNCTIONS)
+    of_the_sweep = [event.stem for function, event in samples() if function == "ReconciliationSweepFunction"]
+    assert of_the_sweep == ["reconciliation_sweep"]
+
+
+def test_the_stack_knows_whom_the_samples_come_from() -> None:
+    assert WebhookSecrets.from_secret("SalesforceWebhookSecret", json.dumps(secrets_of_samples())).outbound_tokens
+    parameters = load()["Parameters"]
+    for name, source in sources_of_samples().items():
+        assert re.fullmatch(parameters[name]["AllowedPattern"], source)
 
 
 class Queues:
@@ -65,15 +79,15 @@ class Queues:
         return {"Attributes": dict(zip(AttributeNames, QueueUrl.split("/"), strict=True))}
 
 
-def test_what_waits_in_any_flow_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_in_any_queue_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     running = LocalStack(environment={})
     monkeypatch.setattr(running, "aws", lambda _: Queues())
-    dead = {f"{flow}DeadLetterQueueUrl": "1/0" for flow in FLOWS}
-    for flow in FLOWS:
-        idle = {f"{other}QueueUrl": "0/0" for other in FLOWS}
+    dead = {f"{name}DeadLetterQueueUrl": "1/0" for name in QUEUES}
+    for name in QUEUES:
+        idle = {f"{other}QueueUrl": "0/0" for other in QUEUES}
         running.outputs = dead | idle
         assert running.waiting() == 0
-        running.outputs = dead | idle | {f"{flow}QueueUrl": "2/3"}
+        running.outputs = dead | idle | {f"{name}QueueUrl": "2/3"}
         assert running.waiting() == 5
 
 
@@ -143,7 +157,7 @@ def test_stripe_is_told_the_route_of_the_stacks_account() -> None:
 
 
 def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outputs = {f"{flow}QueueUrl": "2/3" for flow in FLOWS} | {f"{flow}DeadLetterQueueUrl": "1/0" for flow in FLOWS}
+    outputs = {f"{name}QueueUrl": "2/3" for name in QUEUES} | {f"{name}DeadLetterQueueUrl": "1/0" for name in QUEUES}
     (state / "local").mkdir()
     (state / "local" / "stack.json").write_text(json.dumps({"outputs": outputs, "aws": {}}))
 
@@ -152,10 +166,10 @@ def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(show._Running, "client", client)
     lines = list(show.show("queues"))
-    assert len(lines) == 2 * len(FLOWS)
-    for flow in FLOWS:
-        assert f"{flow}Queue: 2 waiting, 3 in flight" in lines
-        assert f"{flow}DeadLetterQueue: 1 waiting, 0 in flight" in lines
+    assert len(lines) == 2 * len(QUEUES)
+    for name in QUEUES:
+        assert f"{name}Queue: 2 waiting, 3 in flight" in lines
+        assert f"{name}DeadLetterQueue: 1 waiting, 0 in flight" in lines
 
 
 class Table:
@@ -189,6 +203,8 @@ def test_the_sync_log_is_shown_in_the_sequence_of_time(state: Path, monkeypatch:
     [
         ("SalesforceWebhookFunction", {"statusCode": 202}, True),
         ("SalesforceWebhookFunction", {"statusCode": 500}, False),
+        ("SalesforceWebhookFunction", {"statusCode": 200, "body": "<x><Ack>true</Ack></x>"}, True),
+        ("SalesforceWebhookFunction", {"statusCode": 200, "body": "<x><Ack>false</Ack></x>"}, False),
         ("StripeWebhookFunction", {"statusCode": 200}, True),
         ("StripeWebhookFunction", {"statusCode": 400}, False),
         ("OrderActivationFunction", {"batchItemFailures": []}, True),
@@ -198,6 +214,10 @@ def test_the_sync_log_is_shown_in_the_sequence_of_time(state: Path, monkeypatch:
         ("CancellationFunction", {"queued": 0}, False),
         ("RollingWindowFunction", {"queued": 0}, True),
         ("RollingWindowFunction", {"batchItemFailures": []}, False),
+        ("PollFunction", {"queued": 0}, True),
+        ("RecoveryFunction", {"open": 0, "replayed": 0, "later": 0, "left": 0}, True),
+        ("RecoveryFunction", {"open": 1}, False),
+        ("RecoveryFunction", {"queued": 0}, False),
     ],
 )
 def test_an_answer_is_judged(function: str, answer: object, fine: bool) -> None:

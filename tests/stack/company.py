@@ -134,7 +134,11 @@ class Company(Org):
 
     def look_for_due_contracts(self) -> Any:
         """Invoke the rolling window as its schedule does; answers what it answers."""
-        resource = {"StackName": STACK_NAME, "LogicalResourceId": "RollingWindowFunction"}
+        return self.invoke("RollingWindowFunction")
+
+    def invoke(self, name: str) -> Any:
+        """Invoke a function as its schedule does, by its name in the template; answers what it answers."""
+        resource = {"StackName": STACK_NAME, "LogicalResourceId": name}
         described = self.stack.aws("cloudformation").describe_stack_resource(**resource)["StackResourceDetail"]
         function = f"{described['PhysicalResourceId']}:live"
         answer = self.stack.aws("lambda").invoke(FunctionName=function, Payload=b"{}")

@@ -10,6 +10,8 @@ import pytest
 
 from sandbox.stack import STACK_NAME, LocalStack
 from tests.stack.company import Company
+from tests.stack.deployed_roles import Deployed
+from tests.stack.full_run import SOURCES, FullRun
 
 SECOND, SECOND_KEY, SECOND_ACCOUNT = "eu", "sk_test_orderphase_eu", "acct_orderphaseeu"
 
@@ -33,14 +35,28 @@ def company(stack: LocalStack) -> Company:
 
 @pytest.fixture(scope="session")
 def second_stack(worker_id: str) -> Iterator[LocalStack]:
-    """Another stack, with a second Stripe account, and where customers follow their accounts at once."""
-    parameters = {"MoreStripeAccounts": SECOND, "CustomerUpdate": "on_account_change"}
+    """Another stack, with a second Stripe account, and where customers follow their accounts at once.
+
+    It has partner event sources too, and all that its functions call is recorded. Nothing is started by the clock, but by hand.
+    """
+    parameters = {"MoreStripeAccounts": SECOND, "CustomerUpdate": "on_account_change", **SOURCES}
     with LocalStack(name=f"test-{worker_id}-second", environment={}, parameters=parameters) as running:
         assert running.stripe is not None
+        deployed = Deployed(running, SECOND)
+        deployed.record()
+        deployed.stop_the_clock()
         running.stripe._keys[SECOND_KEY] = SECOND_ACCOUNT
         secret = {"STRIPE_API_KEY": SECOND_KEY, "STRIPE_API_BASE": running.secrets["StripeSecret"]["STRIPE_API_BASE"]}
         running.aws("secretsmanager").create_secret(Name=f"{STACK_NAME}/stripe/{SECOND}", SecretString=json.dumps(secret))
         yield running
+
+
+@pytest.fixture(scope="session")
+def full_run(second_stack: LocalStack) -> FullRun:
+    """All that the functions do, done once on the second stack."""
+    run = FullRun(Company(second_stack), Deployed(second_stack, SECOND), second=SECOND, second_key=SECOND_KEY)
+    run.run()
+    return run
 
 
 @pytest.fixture

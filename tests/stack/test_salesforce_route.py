@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from orderphase.ids import normalise_id
 from orderphase.ingress.events import parse
-from orderphase.ingress.ids import normalise_id
 from orderphase.ingress.signature import sign
 from sandbox.stack import LocalStack
 from tests.stack.held_queue import HeldQueue, held

@@ -24,7 +24,7 @@ class NoManagedPolicies:
     def load(self):
         return {}
 
-json.dump(transform(json.load(sys.stdin), {}, NoManagedPolicies()), sys.stdout)
+json.dump(transform(json.load(sys.stdin), json.loads(sys.argv[1]), NoManagedPolicies()), sys.stdout)
 """
 
 
@@ -40,8 +40,8 @@ def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
             value = loader.construct_sequence(node, deep=True)
         case _:
             raise AssertionError(f"!{tag} with a mapping is not read here")
-    if tag == "Ref":
-        return {"Ref": value}
+    if tag in ("Ref", "Condition"):
+        return {tag: value}
     if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {f"Fn::{tag}": value}
@@ -51,7 +51,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load(path: Path = TEMPLATE) -> dict[str, Any]:
-    """The template, with `!Ref X` as `{"Ref": "X"}` and every other `!Tag` as `{"Fn::Tag": …}`."""
+    """The template, with `!Ref X` as `{"Ref": "X"}`, `!Condition` alike, and every other `!Tag` as `{"Fn::Tag": …}`."""
     loaded: dict[str, Any] = yaml.load(path.read_text(), _Loader)
     return loaded
 
@@ -61,15 +61,18 @@ def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     return {name: resource["Properties"] for name, resource in template["Resources"].items() if resource["Type"] == kind}
 
 
-def translate(template: dict[str, Any]) -> dict[str, Any]:
-    """What CloudFormation makes of the template: SAM's resources replaced by plain ones. Local code paths count as uploaded."""
+def translate(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
+    """What CloudFormation makes of the template: SAM's resources replaced by plain ones. Local code paths count as uploaded.
+
+    parameters: their values, where they are not the defaults.
+    """
     template = json.loads(json.dumps(template))
     for resource in template["Resources"].values():
         for name in ("CodeUri", "ContentUri"):
             if isinstance(path := resource.get("Properties", {}).get(name), str) and not path.startswith("s3://"):
                 resource["Properties"][name] = f"s3://artifacts/{path}"
     done = subprocess.run(
-        [TRANSLATOR, "-W", "ignore", "-c", TRANSLATE],
+        [TRANSLATOR, "-W", "ignore", "-c", TRANSLATE, json.dumps(parameters)],
         input=json.dumps(template),
         capture_output=True,
         text=True,
@@ -92,3 +95,26 @@ def statements(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 def as_list(value: Any) -> list[Any]:
     """A value that CloudFormation lets stand for a list of one."""
     return value if isinstance(value, list) else [value]
+
+
+def targets(value: Any) -> list[str]:
+    """The logical ids that `!Ref X`, `!GetAtt X.Y` or a list of them name."""
+    found = []
+    for entry in as_list(value):
+        if "Ref" in entry:
+            found.append(entry["Ref"])
+        elif "Fn::GetAtt" in entry:
+            found.append(entry["Fn::GetAtt"][0])
+        else:
+            found.append(entry["Fn::Sub"])
+    return found
+
+
+def granted(template: dict[str, Any], role: str) -> dict[str, list[Any]]:
+    """What a role may do: each action with the resources on which."""
+    found: dict[str, list[Any]] = {}
+    for statement in (statement for name, statement in statements(template) if name == role):
+        assert statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"]):
+            found.setdefault(action, []).extend(as_list(statement["Resource"]))
+    return found

@@ -26,7 +26,7 @@ import orderphase.settings
 for name in ("aws_lambda_powertools", "boto3", "botocore", "cryptography", "lxml", "orderphase", "pydantic", "stripe"):
     location = Path(sys.modules[name].__file__)
     assert any(location.is_relative_to(folder) for folder in sys.argv[1:]), location
-for service in ("dynamodb", "secretsmanager", "sqs"):
+for service in ("dynamodb", "lambda", "secretsmanager", "sqs"):
     boto3.client(service, region_name="us-east-1")
 boto3.resource("dynamodb", region_name="us-east-1")
 for zone in ("UTC", "America/New_York"):

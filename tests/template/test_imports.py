@@ -14,8 +14,19 @@ from sandbox.build import ROOT
 
 PACKAGE = ROOT / "layers" / "consolidation" / "orderphase"
 # What a function may build on. The composition root is the only one that knows the adapters, and of the domain they need only
-# the terms in which a flow is asked for something.
-OPEN_TO_FUNCTIONS = ("bootstrap", "domain.cancellation", "errors", "flows", "ingress", "settings", "worker")
+# the terms in which a flow is asked for something. The event bus has the poll look again without loading a vendor's library.
+OPEN_TO_FUNCTIONS = (
+    "bootstrap",
+    "domain.cancellation",
+    "errors",
+    "flows",
+    "ingress",
+    "scheduled",
+    "settings",
+    "store.progress",
+    "troubles",
+    "worker",
+)
 
 
 def imported(source: str) -> Iterator[str]:

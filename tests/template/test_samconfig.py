@@ -42,7 +42,8 @@ def test_gives_build_and_deploy_the_same_parameters(name: str) -> None:
 @environments
 def test_every_flow_has_its_switch_here_and_is_off(name: str) -> None:
     overrides = CONFIG[name]["global"]["parameters"]["parameter_overrides"]
-    assert [entry for entry in overrides if entry.split("=")[0] in FLOWS] == [f"{flow}=off" for flow in FLOWS]
+    switches = [*FLOWS, "Polling"]
+    assert [entry for entry in overrides if entry.split("=")[0] in switches] == [f"{switch}=off" for switch in switches]
 
 
 def test_production_asks_before_it_changes() -> None:
