@@ -37,6 +37,18 @@ local: setup ## Start the local stack and leave it running on PORT (8787) until 
 test: setup ## Run all tests, the ones against the deployed local stack too.
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
+.PHONY: faults
+faults: setup ## Inject faults at every remote call of every flow. ONLY="…" for one point, ALL=1 for all, WRITE=1 writes to docs/.
+	@$(PYTHON) -m tests.faults $(if $(ONLY),--only "$(ONLY)") $(if $(ALL),--all) $(if $(WRITE),--write)
+
+.PHONY: fuzz
+fuzz: setup ## Throw 3,000 malformed inputs (EXAMPLES=…) at every route, queue and parser.
+	@ORDERPHASE_FUZZ=$(or $(EXAMPLES),3000) $(PYTHON) -m pytest -n auto tests/fuzz
+
+.PHONY: load
+load: setup ## Activate 5,000 orders (ORDERS=…) at once on the local stack, and say what that takes. WRITE=1 puts it into docs/.
+	@$(PYTHON) -m benchmarks.load $(if $(ORDERS),--orders $(ORDERS)) $(if $(WRITE),--write)
+
 .PHONY: lint
 lint: setup ## Check style, format, types, import directions and the template.
 	@.venv/bin/ruff check .
@@ -72,6 +84,10 @@ lock: $(UV) ## Resolve all requirements anew and pin them, with hashes.
 		$(UV) pip compile --quiet --upgrade --generate-hashes --no-header --universal --python-version 3.13 \
 			"$$requirements" --output-file "$${requirements%.in}.txt"; \
 	done
+
+.PHONY: audit
+audit: setup ## Ask whether a version that is pinned has a known vulnerability. Needs the internet.
+	@$(PYTHON) -m sandbox.audit
 
 .PHONY: clean
 clean: ## Remove everything that make has made.
