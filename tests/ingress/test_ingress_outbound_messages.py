@@ -270,6 +270,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "no type": (BODY.replace(b'xsi:type="sf:Order"', b""), "sObject: has no xsi:type"),
     "a prefix of nothing": (BODY.replace(b'"sf:Order"', b'"so:Order"'), "body: is not XML: xsi:type has a prefix that"),
     "no notification's id": (BODY.replace(b"<Id>04l5g00000FhYtKAAV</Id>", b""), "Id: is missing"),
+    "an empty notification's id": (BODY.replace(b"<Id>04l5g00000FhYtKAAV</Id>", b"<Id/>"), "Id: is empty"),
     "no record's id": (message(notification(Status="Activated")), "Id: is missing"),
     "another record's id": (message(order(record_id=CONTRACT)), "record_id: is not the id of an Order (801…)"),
     "two records' ids": (message(notification(Id=f"{ORDER}</sf:Id><sf:Id>{ORDER}")), "Id: is there more than once"),

@@ -96,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "deployment itself, 15 minutes after it failed and then at growing distances, five times.",
     )
     command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack whose queues are meant")
-    command.add_argument("--flow", metavar="FLOW", help="only this flow, as the template calls it, such as OrderActivation")
+    command.add_argument(
+        "--flow", metavar="FLOW", type=_said, help="only this flow, as the template calls it, such as OrderActivation"
+    )
     command.add_argument(
         "--record", metavar="ID", type=_said, help="only what is about this order, contract, line, product or other record"
     )

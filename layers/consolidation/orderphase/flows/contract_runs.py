@@ -377,6 +377,9 @@ class ContractRuns:
             cancellation=plan.situation.cancellation if plan.situation.ends_at else None,
             message=as_text(plan.findings, limit=MESSAGE_LENGTH),
         )
+        if intent.generation == known.last.generation and not intent.message:
+            # What was remarkable when it was first intended: a run that takes it up does not see that any more.
+            intent = replace(intent, message=known.last.message)
         self.table.intend(hold.lease, intent)
         hold.intent = intent
         metadata = known.metadata(org_id=org_id)
@@ -459,8 +462,9 @@ class ContractRuns:
         message = as_text(plan.findings, limit=MESSAGE_LENGTH)
         intent = self._applied(proposal, schedule, hold)
         hold.intent = intent
-        if intent.message and not acted:
-            message = intent.message  # of a run that was cut off before it could be told
+        tell = acted
+        if intent.message and not (acted and message):
+            message, tell = intent.message, True  # of a run that was cut off before it could be told
         account = state.account
         if intent.customer_id and account and account.id == intent.account_id:
             more = hold.desk.customers.update_of(account, intent.customer_id, plan.currency)
@@ -468,7 +472,7 @@ class ContractRuns:
         if plan.situation.ends_at is not None:
             message = f"{self._ends(plan.situation.ends_at)} {message}".rstrip()
         # Where the orders could not be planned, they are not told that they are billed.
-        ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=acted)]
+        ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=tell)]
         name = f"Schedule {schedule.id}." if schedule else "No schedule."
         told = Told("synced", f"{name} {message}".rstrip(), schedule, hold.run, *_named(state))
         try:
@@ -480,7 +484,7 @@ class ContractRuns:
                 raise
             if final:
                 message = f"{message}\n{refusal.message}".strip()
-            ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=acted)]
+            ids = [] if proposal.held_up else [*self._ids(state, schedule, intent, message, acted=tell)]
             wrote = self._back.write(ids, replace(told, message=f"{name} {message}".rstrip()))
             if not final:
                 raise

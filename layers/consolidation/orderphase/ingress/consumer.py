@@ -66,10 +66,14 @@ class Consumer:
                 self.source.cache_clear()  # what was wrong may have been corrected since; look again next time
             _log_failure(problem)
             # What is no event becomes none by coming again.
-            if isinstance(problem, EventError):
+            if not isinstance(problem, EventError):
+                raise
+            try:
                 self.source().put_aside(record, problem)
-                return
-            raise
+            except OrderphaseError as trouble:
+                _log_failure(trouble)
+                raise
+            return
         metrics.add_metric(name=taken.outcome, unit=MetricUnit.Count, value=1)
         logger.info(taken.note, extra={"outcome": taken.outcome, **taken.about})
 

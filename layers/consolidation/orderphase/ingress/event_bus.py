@@ -2,7 +2,7 @@
 
 Nothing is signed there. What is trusted is the bus: a partner event source is of one AWS account, whose owner associates it
 with a bus of the same name. So an event has to come from a source that is configured. What comes from elsewhere, and what is no
-event, is refused: it fails until it is among the dead letters, where somebody looks at it.
+event, is refused: it becomes a dead letter, where somebody looks at it.
 
 Stripe: `detail` is the whole event, as an endpoint gets it. Its thin events (`v2.core.event`) have neither object nor metadata:
 they are ignored, so the destination is to send snapshot payloads.

@@ -105,11 +105,14 @@ def event_of(notification: Element, org_id: str, now: datetime) -> SalesforceEve
     kind = KINDS.get(name)
     if kind is None:
         return "the object has no flow"
+    notification_id = _needed(notification, OUTBOUND, "Id").text
+    if not notification_id:
+        raise EventError("Id: is empty")
     contract = sent.one((OBJECTS, "ContractId"))
     return SalesforceEvent.of(
         {
             # An id of its own kind: it is unique among notifications, and takes no other event's place.
-            "id": f"{ID_PREFIX}{_needed(notification, OUTBOUND, 'Id').text}",
+            "id": f"{ID_PREFIX}{notification_id}",
             "type": kind.name,
             "org_id": org_id,
             "record_id": _needed(sent, OBJECTS, "Id").text,
