@@ -170,3 +170,13 @@ def test_what_stripe_answers_again_is_told_apart(status: int, error: str) -> Non
     replayed = {"Idempotent-Replayed": "true"}
     kind = "api_error" if status == 500 else "invalid_request_error"
     assert of_stripe(status, kind, None, replayed).code == error
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 502])
+def test_an_answer_that_is_not_stripes_says_nothing(status: int) -> None:
+    """Something between us may have answered, such as a proxy."""
+    with Server(Scripted(lambda _: Response(status, b"<html></html>", {"Content-Type": "text/html"}))) as server:
+        connection = connect(server.url, [])
+        with pytest.raises(OrderphaseError) as caught:
+            connection.call(connection.api.customers.create, {"name": "Acme"}, {"idempotency_key": "key"})
+    assert type(caught.value) is UnknownOutcomeError

@@ -29,6 +29,8 @@ from orderphase.salesforce.client import SalesforceClient
 from orderphase.salesforce.contracts import Contracts
 from orderphase.salesforce.shape import Org as Shaped
 from orderphase.settings import SalesforceCredentials
+from orderphase.store.contracts import ContractTable
+from orderphase.store.phases import digest
 from orderphase.stripe.client import API_VERSION, OWN_KEYS
 from sandbox.demo.org import TIMEOUT_SECONDS, Org
 from sandbox.demo.terminal import INDENT, WIDTH
@@ -228,7 +230,10 @@ class World:
         and nothing happens; for other parameters it is refused.
         """
         metadata = schedule["metadata"]
-        parts = (metadata["salesforce_org_id"], metadata["salesforce_contract_id"], metadata[GENERATION])
+        contract_id = metadata["salesforce_contract_id"]
+        intent = ContractTable(self._stack.aws("dynamodb"), self._stack.outputs["ContractTableName"]).read(contract_id)
+        what = digest(intent.phases if intent else ())
+        parts = (metadata["salesforce_org_id"], contract_id, metadata[GENERATION], what)
         options: Any = {"idempotency_key": f"{OWN_KEYS}update:{':'.join(parts)}"}
         try:
             again = self.stripe.subscription_schedules.update(schedule["id"], cast("Any", params), options)

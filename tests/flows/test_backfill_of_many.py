@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 
 from orderphase.flows.changed_contracts import ChangedContract
 from tests.flows.world import ORG, World
@@ -33,6 +34,7 @@ def test_two_thousand_contracts(here: World) -> None:
         contract = here.contract(account)
         here.order(account, contract, line(entries[number % 3], Quantity=number % 7 + 1))
         contracts.append(contract)
+    here.clock.advance(timedelta(minutes=3))
     assert brought_through(here, found(here)[:BILLED]) == {"synced": BILLED}
     for table, key in (("contracts", "contract_id"), ("catalogue", "id")):
         for item in here.dynamodb.scan(TableName=table)["Items"]:

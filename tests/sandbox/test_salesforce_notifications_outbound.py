@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -84,7 +85,7 @@ def test_an_activation_is_told_with_its_contract(org: Client, stock: Catalogue, 
     assert (request.target, request.headers["content-type"]) == (PATH, "text/xml; charset=utf-8")
     [[event]] = receiver.events(org.emulator.org_id)
     assert (event.type, event.record_id, event.data.contract_id) == ("order.activated", order, contract)
-    assert (len(event.id), event.id[:3]) == (18, "04l")
+    assert re.fullmatch("notification-04l[A-Za-z0-9]{15}", event.id)
     (delivery,) = org.emulator.deliveries()
     assert delivery.delivered
 

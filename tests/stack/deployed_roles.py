@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -19,6 +20,8 @@ from tests.template.cloudformation import granted, load, of_type
 
 TEMPLATE = load()
 ROLES = {name: function["Role"]["Fn::GetAtt"][0] for name, function in of_type(TEMPLATE, "AWS::Serverless::Function").items()}
+
+_PAGE, _SECOND = 50, timedelta(seconds=1)
 
 type Grant = tuple[str, str]
 """An action, and what it may be done to: a logical id of the template, or one with an index behind a slash."""
@@ -113,10 +116,15 @@ class Deployed:
         return [f"ASIA{hashlib.sha256(one.encode()).hexdigest()[:16].upper()}" for one in told]
 
     def _calls(self, key: str, name: str) -> list[dict[str, Any]]:
-        """The latest fifty of an access key and a name of an action."""
+        """Those of an access key and a name of an action. The local AWS answers fifty, the latest first, to the second."""
         asked = [{"AttributeKey": "AccessKeyId", "AttributeValue": key}, {"AttributeKey": "EventName", "AttributeValue": name}]
-        events = self._stack.aws("cloudtrail").lookup_events(LookupAttributes=asked)["Events"]
-        return [json.loads(event["CloudTrailEvent"]) for event in events]
+        trail, found, until = self._stack.aws("cloudtrail"), list[dict[str, Any]](), datetime.now(UTC) + _SECOND
+        while True:
+            events = trail.lookup_events(LookupAttributes=asked, EndTime=until)["Events"]
+            found += [json.loads(event["CloudTrailEvent"]) for event in events]
+            if len(events) < _PAGE:
+                return found
+            until = min(events[-1]["EventTime"] + _SECOND, until - _SECOND)
 
     def _grants_of(self, call: dict[str, Any]) -> set[Grant]:
         service, given = call["eventSource"].partition(".")[0], call["requestParameters"]

@@ -85,7 +85,7 @@ def impatient(company: Company) -> Iterator[Company]:
 def test_a_run_that_fails_is_repeated(impatient: Company) -> None:
     assert impatient.salesforce is not None
     order = impatient.draft(impatient.account(), impatient.entry())
-    impatient.salesforce.inject("refuse", error="503", method="POST", path="/composite$")
+    impatient.salesforce.inject("refuse", error="503", method="POST", path="/composite$", times=3)
     impatient.salesforce.update("Order", order, {"Status": "Activated"})
 
     record = impatient.synced(order)

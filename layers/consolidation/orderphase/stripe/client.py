@@ -179,8 +179,9 @@ def _classified(problem: stripe.StripeError) -> OrderphaseError:
         # Stripe: `Stripe-Should-Retry` says whether it makes sense to ask again.
         lasting = str((problem.headers or {}).get("Stripe-Should-Retry", "")).lower() == "false"
         return TransientError(message, code=code if code in _BUSY else "rate_limit", at_once=not lasting)
-    if status >= requests.codes.internal_server_error or status < requests.codes.bad_request:
-        # A success that cannot be read is among them. What is not implemented says what that is.
+    unreadable = status < requests.codes.bad_request or problem.error is None
+    if status >= requests.codes.internal_server_error or unreadable:
+        # It may be a success, or somebody between us who refuses. What is not implemented says what that is.
         why = f": {problem.user_message}" if status == requests.codes.not_implemented and problem.user_message else ""
         return UnknownOutcomeError(
             f"Stripe answers with status {status}{why}", code=REPLAYED_FAILURE if replayed else str(status)
