@@ -231,15 +231,18 @@ class World:
         """
         metadata = schedule["metadata"]
         contract_id = metadata["salesforce_contract_id"]
-        intent = ContractTable(self._stack.aws("dynamodb"), self._stack.outputs["ContractTableName"]).read(contract_id)
-        what = digest(intent.phases if intent else ())
-        parts = (metadata["salesforce_org_id"], contract_id, metadata[GENERATION], what)
+        parts = (metadata["salesforce_org_id"], contract_id, metadata[GENERATION], self.planned(contract_id))
         options: Any = {"idempotency_key": f"{OWN_KEYS}update:{':'.join(parts)}"}
         try:
             again = self.stripe.subscription_schedules.update(schedule["id"], cast("Any", params), options)
         except stripe.IdempotencyError:
             return False
         return again.last_response is not None and again.last_response.headers.get("Idempotent-Replayed") == "true"
+
+    def planned(self, contract_id: str) -> str:
+        """The digest of what a contract's ledger says was planned last."""
+        intent = ContractTable(self._stack.aws("dynamodb"), self._stack.outputs["ContractTableName"]).read(contract_id)
+        return digest(intent.phases if intent else ())
 
     # Time
 

@@ -109,7 +109,7 @@ class _Stripe:
         self._sent, self._replays = sent, replays
 
     def update(self, _: str, params: dict[str, Any], options: dict[str, str]) -> Any:
-        assert options == {"idempotency_key": "orderphase:update:00D1:8001:3"}
+        assert options == {"idempotency_key": "orderphase:update:00D1:8001:3:a1b2"}
         if params != self._sent:
             raise stripe.IdempotencyError("same parameters")
         headers = {"Idempotent-Replayed": "true"} if self._replays else {}
@@ -120,8 +120,9 @@ class _Stripe:
     ("params", "replays", "same"), [({"phases": 1}, True, True), ({"phases": 2}, True, False), ({"phases": 1}, False, False)]
 )
 def test_whether_a_request_was_sent_is_told_by_its_key(params: dict[str, int], replays: bool, same: bool) -> None:
-    asking = object.__new__(World)
-    asking.stripe = cast("Any", _Stripe({"phases": 1}, replays=replays))
+    asking: Any = object.__new__(World)
+    asking.stripe = _Stripe({"phases": 1}, replays=replays)
+    asking.planned = {"8001": "a1b2"}.__getitem__
     metadata = {"salesforce_org_id": "00D1", "salesforce_contract_id": "8001", "orderphase_generation": "3"}
     assert asking.was_sent({"id": "sub_sched_1", "metadata": metadata}, params) is same
 
