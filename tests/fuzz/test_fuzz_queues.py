@@ -45,13 +45,17 @@ ENVELOPES = [
     envelope(change(entityName="PricebookEntry", recordIds=["01u000000000001", "01u000000000002"], changeType="CREATE")),
     *(envelope(event, STRIPE_BUS) for event in STRIPE_EVENTS),
 ]
+_LARGEST = 200_000
+"""SQS: a message has at most 262,144 bytes, attributes included. What is larger never was in a queue."""
+
 # SQS: any other character is refused.
 _REFUSED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def bodies(samples: list[Any]) -> st.SearchStrategy[str]:
     """Bodies as SQS takes them."""
-    return written(samples).map(lambda body: _REFUSED.sub("?", body.decode("utf-8", "replace")) or " ")
+    texts = written(samples).map(lambda body: _REFUSED.sub("?", body.decode("utf-8", "replace")) or " ")
+    return texts.filter(lambda body: len(body.encode()) <= _LARGEST)
 
 
 class Quiet:

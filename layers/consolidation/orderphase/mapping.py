@@ -300,6 +300,8 @@ def read_mapping(text: str, *, name: str = "mapping.toml") -> FieldMapping:
         return FieldMapping.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as problem:
         raise ConfigurationError(f"{name}: is not TOML: {problem}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{name}: is nested too deeply") from None
     except ValidationError as problem:
         raise ConfigurationError(f"{name}: {describe(problem, model=FieldMapping)}") from None
 

@@ -371,7 +371,7 @@ class _Secret(_Settings):
         """Read the JSON object that the secret called `name` holds. Its value never appears in an error."""
         try:
             source = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             source = None
         if not isinstance(source, dict):
             raise ConfigurationError(f"secret {name}: is not a JSON object; store its keys as one")
