@@ -8,6 +8,8 @@ is set for a function's log is that of the root logger, and so of every library.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from traceback import extract_tb
 
 from aws_lambda_powertools import Logger, Metrics
 
@@ -18,3 +20,8 @@ metrics = Metrics()
 
 for _library in LIBRARIES:
     logging.getLogger(_library).setLevel(logging.WARNING)
+
+
+def stack_of(bug: Exception) -> list[str]:
+    """Where a bug was raised, frame by frame, without its message: that may repeat what an event or a record holds."""
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(bug.__traceback__)]

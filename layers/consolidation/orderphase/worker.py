@@ -13,8 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from pathlib import Path
-from traceback import extract_tb
 from typing import Any, Self
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -29,7 +27,7 @@ from orderphase.ingress import documents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.events import EventData, Kind, MirrorData, RecordData, SalesforceEvent
 from orderphase.ingress.stripe_events import STRIPE_TYPES, StripeEvent
-from orderphase.telemetry import logger, metrics
+from orderphase.telemetry import logger, metrics, stack_of
 from orderphase.troubles import Troubles
 
 
@@ -164,9 +162,8 @@ def catalogue_worker(
 def interrupted(problem: Exception) -> None:
     """Log and count what kept work from being done, without a message that may repeat what a record holds."""
     if not isinstance(problem, OrderphaseError):
-        kind, write, stack = "bug", logger.error, extract_tb(problem.__traceback__)
-        frames = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in stack]
-        details: dict[str, Any] = {"error_code": type(problem).__name__, "stack": frames}
+        kind, write = "bug", logger.error
+        details: dict[str, Any] = {"error_code": type(problem).__name__, "stack": stack_of(problem)}
     elif isinstance(problem, ConfigurationError):
         kind, write = problem.kind, logger.error
         # It speaks of settings, permissions and fields.

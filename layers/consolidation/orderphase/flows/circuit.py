@@ -32,12 +32,11 @@ class Sources(Protocol):
 class State:
     """down: what is wrong with each vendor that cannot be used. open_since: since when nothing is taken, None while it is.
 
-    asked: whether there was a reason to ask. switched: how many queues are taken from or left since now.
+    switched: how many queues are taken from or left since now.
     """
 
     down: Mapping[str, OrderphaseError] = field(default_factory=dict)
     open_since: datetime | None = None
-    asked: bool = False
     switched: int = 0
 
 
@@ -62,7 +61,7 @@ class Circuit:
             suspected_at = self._progress.suspected_at()
             if suspected_at is None or now - suspected_at > SUSPICION:
                 return State()
-        down = dict(self._down())
+        down = self._down()
         if down:
             if since is None:
                 since = now
@@ -70,21 +69,21 @@ class Circuit:
             switched = self._sources.switch(on=False)
             if "open_since" not in self._progress.read(CIRCUIT).document:
                 # Another run has found them back meanwhile, and may have been faster with some of the queues.
-                return State(asked=True, switched=self._sources.switch(on=True))
-            return State(down, since, asked=True, switched=switched)
+                return State(switched=self._sources.switch(on=True))
+            return State(down, since, switched)
         if since is None:
-            return State(asked=True)
+            return State()
         switched = self._sources.switch(on=True)
         self._progress.write(CIRCUIT, {}, noted.version)
-        return State(asked=True, switched=switched)
+        return State(switched=switched)
 
-    def _down(self) -> list[tuple[str, OrderphaseError]]:
-        found: list[tuple[str, OrderphaseError]] = []
+    def _down(self) -> dict[str, OrderphaseError]:
+        found: dict[str, OrderphaseError] = {}
         for name, probe in self._probes.items():
             try:
                 probe()
             except (TransientError, CredentialsError) as problem:
-                found.append((name, problem))
+                found[name] = problem
             except OrderphaseError:
                 pass  # it is there, and refuses this request alone
         return found

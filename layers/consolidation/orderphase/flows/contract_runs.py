@@ -33,7 +33,7 @@ from orderphase.salesforce.writing import Update
 from orderphase.store.catalogue import Catalogue as Facts
 from orderphase.store.contracts import ContractTable, Intent, Lease, Looked
 from orderphase.store.phases import digest, without_lines
-from orderphase.store.sync_log import Outcome, SyncLog
+from orderphase.store.sync_log import SyncLog
 from orderphase.stripe.account import Key, Schedule, StripeAccount
 from orderphase.stripe.accounts import StripeAccounts
 from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, USED_KEY
@@ -76,8 +76,9 @@ class Asked:
 class Hold:
     """The lease of a run, with the intent that is written down when the run lets go. `desk`: once it is known which account.
 
-    planned: whether all that was sold under the contract was looked at, and not one event of it passed over. outcome, read_at:
-    once the run has come to its end. told: a digest of what an Order was told about what is wrong.
+    planned: whether all that was sold under the contract was looked at, and not one event of it passed over. looked: once a run
+    that has planned has come to its end; of one that was interrupted, it is not known what it has looked at. told: a digest of
+    what an Order was told about what is wrong.
     """
 
     lease: Lease
@@ -85,8 +86,7 @@ class Hold:
     run: Run
     desk: Desk
     planned: bool = False
-    outcome: Outcome | None = None
-    read_at: datetime | None = None
+    looked: Looked | None = None
     told: str | None = None
 
 
@@ -176,7 +176,8 @@ class ContractRuns:
                         hold.intent = hold.lease.intent or Intent(hold.intent.generation - 1, frozenset(), state="recorded")
                     hold.planned = True
                     report = self._failure(state.order.id, state.id, problem, hold.intent, run)
-                hold.read_at, hold.outcome = read_at, report.outcome
+                if hold.planned:
+                    hold.looked = Looked(read_at, self.contracts.org_id if report.outcome == "failed" else None)
                 return replace(report, order_id=report.order_id or state.order.id)
 
         return self._runs.run(flow, run.id, record_id, event_id, handle)
@@ -204,11 +205,7 @@ class ContractRuns:
         try:
             yield hold
         finally:
-            # Of a run that was interrupted, it is not known what it has looked at.
-            planned = hold.read_at is not None and hold.planned
-            failed_in = None if hold.outcome != "failed" else self.contracts.org_id
-            looked = Looked(hold.read_at, failed_in) if planned and hold.read_at else None
-            self.table.release(lease, self.now(), hold.intent, looked, told=hold.told)
+            self.table.release(lease, self.now(), hold.intent, hold.looked, told=hold.told)
 
     def _acquire(self, contract_id: str, run_id: str) -> Lease:
         """Take the lease; where another run has it, wait a little: the queue would bring the event back after minutes only."""

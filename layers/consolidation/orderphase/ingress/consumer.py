@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -25,7 +23,7 @@ from orderphase.ingress.aws import AcceptedEvents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.event_bus import Bus, take
 from orderphase.ingress.routes import Outcome
-from orderphase.telemetry import logger, metrics
+from orderphase.telemetry import logger, metrics, stack_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,4 @@ def _log_failure(problem: Exception) -> None:
     if isinstance(problem, OrderphaseError):
         logger.error(f"{problem.kind}: {problem.message}", extra={"outcome": outcome})
         return
-    # A bug. Its message may repeat what an event holds.
-    stack = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(problem.__traceback__)]
-    logger.error(type(problem).__name__, extra={"outcome": outcome, "stack": stack})
+    logger.error(type(problem).__name__, extra={"outcome": outcome, "stack": stack_of(problem)})

@@ -43,11 +43,6 @@ class Changes:
         self._mapping = mapping
 
     @property
-    def org_id(self) -> str:
-        """The org's 18-character id."""
-        return self._client.org_id
-
-    @property
     def user_id(self) -> str:
         """Whom our own changes are made by."""
         return self._client.user_id
