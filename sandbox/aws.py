@@ -67,6 +67,8 @@ class LocalAws:
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "LAMBDA_EXECUTOR": "local",
+            # Of what a test has it record. Its own 10,000 are over in a long run, and then the earliest are gone.
+            "CLOUDTRAIL_MAX_EVENTS": "1000000",
             # It looks for containers of earlier runs otherwise, and we start none.
             "DOCKER_HOST": "unix:///dev/null",
             "USE_SSL": "1",
