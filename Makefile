@@ -128,3 +128,9 @@ environment = $(UV) venv --quiet --allow-existing --python 3.13 $(1) \
 	@echo "setup: local AWS"
 	@$(call environment,.tools/aws,$<)
 	@touch $@
+
+# Not part of setup: it runs on Linux only, and only the benchmarks take it.
+.tools/runtime/.installed: requirements-runtime.txt | $(UV)
+	@echo "setup: Lambda's runtime"
+	@$(call environment,.tools/runtime,$<)
+	@touch $@
