@@ -47,7 +47,7 @@ def mortal(
     facts, connection = runs._facts, runs.stripe.connection(runs.stripe.default)
     request: Any = connection.call
     connection.call = lambda *args, **kwargs: step(  # type: ignore[method-assign]  # stands before the real one
-        operation_of(args[0]), lambda: request(*args, **kwargs)
+        operation_of(*args), lambda: request(*args, **kwargs)
     )
     parts: Any = runs
     parts._facts = lambda account: Mortal(facts(account), lambda name, call: step(f"facts.{name}", call))

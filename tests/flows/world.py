@@ -144,13 +144,16 @@ class Checked(StripeConnection):
     """Refuses what Stripe would refuse, in Python's types: an unknown parameter, None, a number that is text."""
 
     def call[**Params, Answer](self, request: Callable[Params, Answer], *args: Params.args, **kwargs: Params.kwargs) -> Answer:
-        parameters.check(operation_of(request), next((argument for argument in args if isinstance(argument, dict)), {}))
+        params = next((argument for argument in args if isinstance(argument, dict)), kwargs)
+        parameters.check(operation_of(request, *args), params)
         return super().call(request, *args, **kwargs)
 
 
-def operation_of(request: Any) -> str:
-    """What a method of the client asks for: `subscription_schedules.create`."""
+def operation_of(request: Any, *args: Any) -> str:
+    """What a call of the client's asks for: `subscription_schedules.create`."""
     method: Any = request.func if isinstance(request, partial) else request
+    if method.__name__ == "raw_request":
+        return f"{str(args[1]).split('/')[2]}.retrieve"
     words = re.findall("[A-Z][a-z]+", type(method.__self__).__name__.removesuffix("Service"))
     return f"{'_'.join(words).lower()}s.{method.__name__}"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -486,3 +487,11 @@ def test_salesforce_is_told_who_asks(org: Service) -> None:
     org.emulator.handle = listen  # type: ignore[method-assign]  # listens before the real one
     org.client.call("GET", "limits")
     assert seen[-1] == "client=orderphase"
+
+
+def test_a_netrc_does_not_take_the_place_of_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with serving() as org:
+        assert org.query("SELECT Id FROM Account") == []

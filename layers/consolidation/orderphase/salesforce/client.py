@@ -232,6 +232,11 @@ class _TimedSession(requests.Session):
 
     retry_after = 0.0
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Without an authentication of its own, each request would look for a .netrc, and send its password instead of the token.
+        self.auth = _as_it_is
+
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", TIMEOUT)
         # A redirected login would hand the credentials to another host.
@@ -241,6 +246,10 @@ class _TimedSession(requests.Session):
         asked = answer.headers.get("Retry-After", "")
         self.retry_after = float(asked) if asked.isdecimal() else 0.0
         return answer
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _first(problem: SalesforceError) -> Mapping[str, Any]:

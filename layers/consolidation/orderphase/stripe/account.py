@@ -157,11 +157,9 @@ class StripeAccount:
         One more, where it has let its subscription go, to see whether that goes on. Where another schedule has taken it over,
         that one is answered.
         """
-        retrieve = self._api.subscription_schedules.retrieve
-        found = self._connection.find(retrieve, schedule_id, {"expand": list(EXPANDED)})
-        if found is None:
+        shown = self._connection.show("subscription_schedules", schedule_id, {"expand": list(EXPANDED)})
+        if shown is None:
             return None
-        shown = found.to_dict()
         held = read_schedule(shown)
         if held.live or not held.subscription_lives or held.subscription_id is None:
             return held

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Literal
+from urllib.parse import quote
 from uuid import uuid4
 
 import requests
@@ -128,6 +129,23 @@ class StripeConnection:
                 raise
             return None
         return None if getattr(found, "deleted", False) else found
+
+    def show(self, kind: str, object_id: str, params: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """An object as the JSON that Stripe shows, kept as it is; None as in `find`.
+
+        kind: as in the path, such as `subscription_schedules`. To make the client's objects of a schedule with all that it
+        expands takes as long as to fetch it.
+        """
+        try:
+            answer: Any = self.call(
+                self._client.raw_request, "get", f"/v1/{kind}/{quote(object_id, safe='')}", **(params or {})
+            )
+        except DataError as problem:
+            if problem.code != MISSING:
+                raise
+            return None
+        shown: dict[str, Any] = answer.data
+        return None if shown.get("deleted") else shown
 
     def each(self, listed: Callable[..., Any], params: Mapping[str, Any]) -> Iterator[Any]:
         """Each object of a list, newest first, over all its pages: a request for each hundred."""
