@@ -224,6 +224,14 @@ class LocalStack:
         pages = self.aws("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         return [event["message"] for page in pages for event in page["events"]]
 
+    def stop_the_clock(self) -> None:
+        """Have nothing started by its schedule any more."""
+        scheduler = self.aws("scheduler")
+        for one in scheduler.list_schedules()["Schedules"]:
+            known = scheduler.get_schedule(Name=one["Name"], GroupName=one["GroupName"])
+            kept = {key: known[key] for key in ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
+            scheduler.update_schedule(**kept, State="DISABLED")
+
     def waiting(self) -> int:
         """How many messages are queued or being worked on, in all flows and before them."""
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

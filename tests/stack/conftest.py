@@ -44,7 +44,7 @@ def second_stack(worker_id: str) -> Iterator[LocalStack]:
         assert running.stripe is not None
         deployed = Deployed(running, SECOND)
         deployed.record()
-        deployed.stop_the_clock()
+        running.stop_the_clock()
         running.stripe._keys[SECOND_KEY] = SECOND_ACCOUNT
         secret = {"STRIPE_API_KEY": SECOND_KEY, "STRIPE_API_BASE": running.secrets["StripeSecret"]["STRIPE_API_BASE"]}
         running.aws("secretsmanager").create_secret(Name=f"{STACK_NAME}/stripe/{SECOND}", SecretString=json.dumps(secret))

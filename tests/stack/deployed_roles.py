@@ -65,14 +65,6 @@ class Deployed:
         bundle = str(aws.certificate.bundle)
         requests.post(f"{aws.url}/_ministack/config", json=switch, verify=bundle, timeout=30).raise_for_status()
 
-    def stop_the_clock(self) -> None:
-        """Have nothing started by its schedule any more."""
-        scheduler = self._stack.aws("scheduler")
-        for one in scheduler.list_schedules()["Schedules"]:
-            known = scheduler.get_schedule(Name=one["Name"], GroupName=one["GroupName"])
-            kept = {key: known[key] for key in ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
-            scheduler.update_schedule(**kept, State="DISABLED")
-
     def invoke(self, function: str) -> Any:
         """Invoke a function as its schedule does; answers what it answers."""
         answer = self._stack.aws("lambda").invoke(FunctionName=f"{self.ids[function]}:live", Payload=b"{}")
