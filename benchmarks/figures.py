@@ -31,6 +31,11 @@ class Figure:
     target: float | None = None
 
     @property
+    def identity(self) -> tuple[str, str, str]:
+        """What it is in every run; what stands in parentheses was found in this one."""
+        return self.part, self.name.partition(" (")[0], self.against.partition(" (")[0]
+
+    @property
     def ratio(self) -> float:
         """`value` as a multiple of `other`."""
         return self.value / self.other

@@ -1,0 +1,124 @@
+"""What the functions cost in an account, from what was measured here and what AWS asks for it.
+
+How long a run takes in an account is not known from here: a call to a vendor, and one to AWS, are taken to last what
+`VENDOR_SECONDS` and `AWS_SECONDS` say. The processor time is this machine's. Lambda gives a function of m MB m / 1,769 of a
+processor, but all of one while it is initialised.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.figures import Figure
+
+PART = "memory and money"
+
+VENDOR_SECONDS = 0.3
+AWS_SECONDS = 0.008
+
+SETTINGS = (128, 192, 256, 384, 512, 768, 1024, 1769)
+"""Megabytes that are looked at. Lambda takes any number from 128."""
+
+ROOM = 1.5
+"""So many times what was seen, for data that is larger than the benchmark's."""
+
+FULL = 1769
+"""Lambda: megabytes with which a function has a whole processor."""
+
+MILLION = 1_000_000
+
+# AWS's prices on demand in us-east-1, in dollars (aws.amazon.com, pages "… Pricing" of Lambda, API Gateway, SQS, DynamoDB and
+# CloudWatch), as known in November 2026.
+GB_SECOND = 0.0000133334
+"""Of Lambda on arm64."""
+PER_MILLION = {"Lambda": 0.20, "API Gateway": 3.50, "SQS": 0.50, "DynamoDB write": 0.625, "DynamoDB read": 0.125}
+LOGGED_GB = 0.50
+
+_WRITE, _READ = 1024, 4096
+"""DynamoDB: bytes of a unit."""
+_READS = ("BatchGetItem", "GetItem", "Query", "Scan")
+_QUEUED = 3
+"""SQS: a message is sent, received and deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one event of a function takes.
+
+    function: as in the template; setting: its memory there. patience: seconds within which a cold event has to be done.
+    vendors: calls to Salesforce and Stripe. aws: calls to AWS, by operation. sent: bytes of each operation's requests.
+    processor, cold: milliseconds of an event, and of the first one behind INIT. peak: megabytes. logged: bytes.
+    """
+
+    name: str
+    function: str
+    setting: int
+    patience: float
+    vendors: int
+    aws: Counter[str]
+    sent: Mapping[str, int]
+    processor: float
+    cold: float
+    peak: float
+    logged: float
+
+    def seconds(self, memory: int, processor: float | None = None) -> float:
+        """How long an event takes in a function of so many megabytes."""
+        spent = self.processor if processor is None else processor
+        return self.vendors * VENDOR_SECONDS + self.aws.total() * AWS_SECONDS + spent / 1000 * max(1.0, FULL / memory)
+
+    def lambda_dollars(self, memory: int) -> float:
+        """What Lambda asks for a million events."""
+        return PER_MILLION["Lambda"] + MILLION * self.seconds(memory) * memory / 1024 * GB_SECOND
+
+    def fits(self, memory: int) -> bool:
+        """Whether so much is enough: with room, and for a cold first event."""
+        return memory >= self.peak * ROOM and self.seconds(memory, self.cold) <= self.patience
+
+    def pieces(self, memory: int, *, queued: bool, routed: bool) -> dict[str, float]:
+        """Dollars of a million events, by what they are for."""
+        units: Counter[str] = Counter()
+        for operation, calls in self.aws.items():
+            if operation.startswith("DynamoDB"):
+                kind = "read" if operation.rpartition(".")[2] in _READS else "write"
+                unit = _READ if kind == "read" else _WRITE
+                units[f"DynamoDB {kind}"] += max(calls, -(-self.sent[operation] // unit))
+        return {
+            "Lambda": self.lambda_dollars(memory),
+            **({"API Gateway": PER_MILLION["API Gateway"]} if routed else {}),
+            **({"SQS": _QUEUED * PER_MILLION["SQS"]} if queued else {}),
+            "DynamoDB": sum(PER_MILLION[kind] * count for kind, count in units.items()),
+            "logs": MILLION * self.logged / 2**30 * LOGGED_GB,
+        }
+
+
+def figures(costs: Sequence[Cost]) -> Iterator[Figure]:
+    """Memory and money of each function, of the case that takes most of it; and what a million orders cost together."""
+    by_function: dict[str, list[Cost]] = {}
+    for one in costs:
+        by_function.setdefault(one.function, []).append(one)
+    for function, cases in by_function.items():
+        peak, setting = max(one.peak for one in cases), cases[0].setting
+        yield Figure(PART, f"{function}, most memory", peak, f"its setting ({setting} MB)", setting, "MB", 1 / ROOM)
+    for function, cases in by_function.items():
+        # One setting has to do for all cases of a function.
+        fitting = [memory for memory in SETTINGS if all(one.fits(memory) for one in cases)]
+        first, setting = cases[0], cases[0].setting
+        best = min(fitting, key=first.lambda_dollars)
+        told, against = f"{function}, Lambda for a million ({setting} MB)", f"the cheapest that fits ({best} MB)"
+        yield Figure(PART, told, first.lambda_dollars(setting), against, first.lambda_dollars(best), "dollars", 1.0)
+    yield from _million_orders({one.name: one for one in costs})
+
+
+def _million_orders(costs: Mapping[str, Cost]) -> Iterator[Figure]:
+    """An order: the event of its activation at the edge, and its run."""
+    together: Counter[str] = Counter()
+    for name, queued, routed in (("event of Salesforce", False, True), ("activation", True, False)):
+        if name not in costs:
+            return
+        together.update(costs[name].pieces(costs[name].setting, queued=queued, routed=routed))
+    total = together.total()
+    for piece, dollars in together.most_common():
+        yield Figure(PART, f"a million orders, {piece}", dollars, "all of it", total, "dollars")

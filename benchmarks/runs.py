@@ -1,0 +1,190 @@
+"""What a run costs: remote calls against the fewest that can do it, processor time against its bare requests, memory, money.
+
+Each case is handled by the function as it is deployed, in Lambda's runtime. Its requests are written down as they are sent; the
+floor is a function that does nothing but send them again. Flow and floor take turns, so that what else the machine does falls
+on both.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import money
+from benchmarks.figures import Figure, Say
+from benchmarks.runtime import Runtime
+from benchmarks.scenarios import Least, Scenario, scenarios
+from benchmarks.stage import Stage, stage
+
+PART = "runs"
+CALLS, PROCESSOR = "remote calls", "warm run"
+
+RECORDED = 4
+"""So many events are written down, of which the first meets a cold function."""
+
+WARM_UP = 2
+MEASURED = 24
+BLOCK = 4
+"""Flow and floor take turns after so many events."""
+
+SLOW_SECONDS = 0.2
+
+WAITED = 1.0
+"""Seconds that whoever calls a route may wait for a cold function; a queue's function may take half of its timeout."""
+
+_VENDORS = ("salesforce", "stripe")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a case came to.
+
+    cold, warm: the remote calls of an event, by system. by_requests, by_hand: milliseconds of its floors.
+    """
+
+    scenario: Scenario
+    cold: Counter[str]
+    warm: Counter[str]
+    by_requests: float
+    by_hand: float
+    cost: money.Cost
+
+
+def measure(say: Say) -> Iterator[Figure]:
+    """Go through all cases on one stack."""
+    with stage(say) as here:
+        done = []
+        for scenario in scenarios(here):
+            say(f"{scenario.name} …")
+            done.append(_measured(here, scenario))
+        say("calls side by side …")
+        beside = _side_by_side(here)
+    for one in done:
+        if one.scenario.least is not None:
+            yield from _calls(one, one.scenario.least)
+    yield beside
+    for one in done:
+        yield from _processor(one)
+    yield from money.figures([one.cost for one in done])
+
+
+def _calls(one: Measured, least: Least) -> Iterator[Figure]:
+    fewest = f"{least.salesforce} + {least.stripe}, {least.why}"
+    name = one.scenario.name
+    for how, calls, target in (("warm", one.warm, 1.0), ("cold", one.cold, None)):
+        salesforce, stripe = (calls[vendor] for vendor in _VENDORS)
+        told = f"{name}, {how} ({salesforce} + {stripe})"
+        yield Figure(CALLS, told, salesforce + stripe, fewest, least.salesforce + least.stripe, "calls", target)
+
+
+def _side_by_side(here: Stage) -> Figure:
+    """What does not depend on one another is asked for at once: an order of new products with discounts, and a slow Stripe."""
+    account = here.account()
+    slow = "^/v1/(products|prices|coupons)$"
+
+    def new(here: Stage) -> dict[str, Any]:
+        entries = [here.entry(price) for price in (11, 12, 13)]
+        contract = here.contract(account, start=here.today.isoformat())
+        lines = here.year(*entries, Stripe_Discount_Percent_Off__c=10)
+        return here.activated(here.order(account, contract, *lines, EffectiveDate=here.today.isoformat()))
+
+    with here.function("OrderActivation") as function:
+        _invoke(function, new(here))
+        events = new(here), new(here)
+        _, usual = function.invoked(events[0])
+        here.stripe.log.clear()
+        here.stripe.inject("slow", method="POST", path=slow, seconds=SLOW_SECONDS, times=1000)
+        _, slowed = function.invoked(events[1])
+        here.stripe.faults.clear()
+    calls = sum(one.method == "POST" and re.search(slow, one.path) is not None for one in here.stripe.log)
+    against = f"one after the other ({calls} calls)"
+    return Figure(
+        CALLS, "waiting for new products, prices and coupons", slowed - usual, against, calls * SLOW_SECONDS * 1000, "ms", 0.5
+    )
+
+
+def _processor(one: Measured) -> Iterator[Figure]:
+    name, requests = one.scenario.name, one.warm.total()
+    yield Figure(
+        PROCESSOR, name, one.cost.processor, f"its requests, sent by requests ({requests} of them)", one.by_requests, "ms", 2.0
+    )
+    yield Figure(PROCESSOR, name, one.cost.processor, f"its requests, sent as bytes ({requests} of them)", one.by_hand, "ms")
+
+
+def _measured(here: Stage, scenario: Scenario) -> Measured:
+    events = scenario.events(here, RECORDED + WARM_UP + MEASURED)
+    recorded, warm_up, measured = events[:RECORDED], events[RECORDED : RECORDED + WARM_UP], events[RECORDED + WARM_UP :]
+    record = here.stack.folder / f"{scenario.name.replace(' ', '-')}.jsonl"
+    with here.function(scenario.function, handler="recorder.handler", record=record) as function:
+        for event in recorded:
+            _invoke(function, event)
+    sent = [*_sent(here, record)]
+    cold, warm = (Counter(system for system, _ in sent[number]) for number in (0, -1))
+    with ExitStack() as running:
+        flow = running.enter_context(here.function(scenario.function))
+        floors = [
+            running.enter_context(here.function(scenario.function, handler=f"replay.{how}", record=record))
+            for how in ("by_requests", "by_hand")
+        ]
+        _invoke(flow, warm_up[0])
+        first = flow.processor_ms - flow.init_ms
+        for event in warm_up[1:]:
+            _invoke(flow, event)
+        numbers: list[Any] = [{"number": 1 + index % (RECORDED - 1)} for index in range(MEASURED)]
+        for floor in floors:
+            for number in numbers[:WARM_UP]:
+                _invoke(floor, number)
+        spent: dict[Runtime, list[float]] = {one: [] for one in (flow, *floors)}
+        said = len(flow.said)
+        for start in range(0, MEASURED, BLOCK):
+            for one, given in ((flow, measured), *((floor, numbers) for floor in floors)):
+                spent[one].append(_spent(one, given[start : start + BLOCK]))
+        processor, by_requests, by_hand = (statistics.median(spent[one]) for one in (flow, *floors))
+        bytes_sent: Counter[str] = Counter()
+        for system, request in sent[-1]:
+            bytes_sent[system] += len(request)
+        setting, timeout = here.setting(scenario.function)
+        cost = money.Cost(
+            name=scenario.name,
+            function=scenario.function,
+            setting=setting,
+            patience=WAITED if scenario.function.endswith("Webhook") else timeout / 2,
+            vendors=sum(warm[vendor] for vendor in _VENDORS),
+            aws=Counter({system: count for system, count in warm.items() if system not in _VENDORS}),
+            sent=bytes_sent,
+            processor=processor,
+            cold=first,
+            peak=flow.peak_mb,
+            logged=(len(flow.said) - said) / MEASURED,
+        )
+        return Measured(scenario, cold, warm, by_requests, by_hand, cost)
+
+
+def _spent(runtime: Runtime, events: Sequence[Any]) -> float:
+    """Milliseconds of processor time for each event."""
+    before = runtime.processor_ms
+    for event in events:
+        _invoke(runtime, event)
+    return (runtime.processor_ms - before) / len(events)
+
+
+def _invoke(runtime: Runtime, event: Any) -> None:
+    """Raises AssertionError where the function does not do what it is asked."""
+    answer = runtime.invoke(event)
+    assert not answer.get("batchItemFailures"), answer  # noqa: S101 (the benchmark would measure something else)
+    assert answer.get("statusCode", 200) < 300, answer  # noqa: S101 (the same)
+
+
+def _sent(here: Stage, record: Path) -> Iterator[list[tuple[str, bytes]]]:
+    """The requests of each event that was written down, with the systems that they went to."""
+    for line in record.read_text().splitlines():
+        requests = [(port, base64.b64decode(text)) for _, port, _, text in json.loads(line)]
+        yield [(here.system(port, request), request) for port, request in requests]

@@ -1,0 +1,181 @@
+"""The deployed stack with nobody who tells it of anything: what a benchmark has done, the benchmark alone has asked for.
+
+The functions run as `sam build` leaves them, each in a process of Lambda's runtime (`benchmarks.runtime`), with the variables
+that the deployed template gives them; DynamoDB, SQS and the secrets are the local AWS's, Salesforce and Stripe the emulators.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.figures import Say
+from benchmarks.runtime import Runtime
+from orderphase.ingress.signature import sign
+from orderphase.settings import StripeCredentials
+from orderphase.stripe.client import StripeConnection
+from sandbox.build import CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, ROOT
+from sandbox.salesforce_emulator import SalesforceEmulator
+from sandbox.stack import STACK_NAME, STATE, LocalStack
+from sandbox.stripe_emulator import StripeEmulator
+from tests.org import Org
+
+NOWHERE = "http://127.0.0.1:9/"
+INSIDE = ROOT / "benchmarks" / "inside"
+EVENTS = ROOT / "events"
+PARAMETERS = {"CustomerUpdate": "on_account_change"}
+
+Vendor = Literal["salesforce", "stripe"]
+
+
+class Stage(Org):
+    """An org that sells, and the functions. `api` is Stripe's, as anybody with the key uses it; `build` is what is deployed."""
+
+    def __init__(self, stack: LocalStack, salesforce: SalesforceEmulator, stripe: StripeEmulator) -> None:
+        super().__init__(salesforce)
+        self.stack, self.stripe = stack, stripe
+        self.build = STATE / "build"
+        self.today = datetime.now(UTC).date()
+        self.api = StripeConnection(
+            StripeCredentials.from_secret("StripeSecret", json.dumps(stack.secrets["StripeSecret"]))
+        ).api
+        resources = stack.aws("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+        self._physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
+        self._numbers = count(1)
+
+    # What is sold
+
+    def year(self, *entries: str, **line: Any) -> list[dict[str, Any]]:
+        """Lines for a year from today, one of each entry."""
+        end = (self.today + timedelta(days=365)).isoformat()
+        return [{"PricebookEntryId": entry, "EndDate": end, **line} for entry in entries]
+
+    def sell(self, account: str, *entries: str, contract: str | None = None, starts_in: int = 0) -> str:
+        """An activated order of a contract, a new one if none is named, for a year; answers the order's id."""
+        contract = contract or self.contract(account, start=self.today.isoformat())
+        start = (self.today + timedelta(days=starts_in)).isoformat()
+        return self.order(account, contract, *self.year(*entries), EffectiveDate=start)
+
+    # What the functions are given
+
+    def message(self, kind: str, record: str, **data: Any) -> dict[str, Any]:
+        """An event of Salesforce's as its queue delivers it."""
+        return queued(
+            {
+                "id": f"benchmark-{next(self._numbers)}-{record}",
+                "type": kind,
+                "org_id": self.salesforce.org_id,
+                "record_id": record,
+                "occurred_at": datetime.now(UTC).isoformat(),
+                "data": data,
+            }
+        )
+
+    def activated(self, order: str) -> dict[str, Any]:
+        """The message about the activation of an order."""
+        return self.message("order.activated", order, contract_id=self.record("Order", order)["ContractId"])
+
+    def told_by_stripe(self, kind: str, object_id: str, product_id: str) -> dict[str, Any]:
+        """The message about a change of a product or price in Stripe."""
+        about = {"account": "default", "object_id": object_id, "product_id": product_id, "created": int(time.time())}
+        return queued({"id": f"evt_benchmark{next(self._numbers)}", "type": kind, **about})
+
+    def posted(self, sample: str, body: dict[str, Any], secret: str, header: str) -> dict[str, Any]:
+        """A request of API Gateway's, made of a sample and freshly signed."""
+        request: dict[str, Any] = json.loads((EVENTS / sample).read_text())
+        text = json.dumps(body)
+        signature = sign(secret, text.encode(), datetime.now(UTC))
+        request["headers"][header] = signature
+        request["multiValueHeaders"][header] = [signature]
+        return request | {"body": text, "isBase64Encoded": False}
+
+    def an_hour_later(self) -> None:
+        """Have every contract let go an hour ago: a run that comes right behind another one reads twice.
+
+        A floor's requests take leases, too, and never release them.
+        """
+        tables, table = self.stack.aws("dynamodb"), self.stack.outputs["ContractTableName"]
+        ago = {":then": {"N": f"{time.time() - 3600:.3f}"}, ":free": {"N": "0"}}
+        for page in tables.get_paginator("scan").paginate(TableName=table, ProjectionExpression="contract_id"):
+            for key in page["Items"]:
+                free = "SET released_at = :then, lease_until = :free"
+                tables.update_item(TableName=table, Key=key, UpdateExpression=free, ExpressionAttributeValues=ago)
+
+    # The functions
+
+    @contextmanager
+    def function(self, name: str, *, handler: str = "app.handler", record: Path | None = None) -> Iterator[Runtime]:
+        """A function, named as in the template without the word Function, in Lambda's runtime.
+
+        handler: that of a module in `benchmarks.inside` has the function's code beside it. record: the file that it uses.
+        """
+        described = self.stack.aws("lambda").get_function_configuration(FunctionName=self._physical[f"{name}Function"])
+        variables = {**described["Environment"]["Variables"], **self.stack.local_aws.environment()}
+        bundle = str(self.stack.local_aws.certificate.bundle)
+        variables |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
+        if record is not None:
+            variables["ORDERPHASE_RECORD"] = str(record)
+        code = self.stack.folder / f"{name}-{next(self._numbers)}"
+        shutil.copytree(self.build / f"{name}Function", code)
+        for module in INSIDE.glob("*.py"):
+            shutil.copy(module, code)
+        log = code.with_suffix(".log")
+        layers = [self.build / layer for layer in (CONSOLIDATION_LAYER, DEPENDENCIES_LAYER)]
+        with Runtime(code, layers, environment=variables, log=log, handler=handler, timeout=600) as runtime:
+            yield runtime
+
+    def setting(self, name: str) -> tuple[int, int]:
+        """The memory of a function in MB, and its timeout in seconds."""
+        described = self.stack.aws("lambda").get_function_configuration(FunctionName=self._physical[f"{name}Function"])
+        return described["MemorySize"], described["Timeout"]
+
+    def system(self, port: int, request: bytes) -> str:
+        """Whom a recorded request went to: a vendor, or a service of AWS with the operation."""
+        for vendor in ("salesforce", "stripe"):
+            if f":{port}" in self._address(vendor):
+                return vendor
+        head = request.partition(b"\r\n\r\n")[0].decode("latin-1")
+        targets = [line.partition(": ")[2] for line in head.split("\r\n") if line.lower().startswith("x-amz-target")]
+        return targets[0] if targets else "AWS"
+
+    def _address(self, vendor: Vendor | str) -> str:
+        secrets = self.stack.secrets
+        return {
+            "salesforce": secrets["SalesforceSecret"]["SALESFORCE_LOGIN_URL"],
+            "stripe": secrets["StripeSecret"]["STRIPE_API_BASE"],
+        }[vendor]
+
+
+def queued(*bodies: dict[str, Any]) -> dict[str, Any]:
+    """An SQS event with these messages."""
+    (sample,) = json.loads((EVENTS / "order_activation.json").read_text())["Records"]
+    records = [{**sample, "messageId": f"message-{number}", "body": json.dumps(body)} for number, body in enumerate(bodies)]
+    return {"Records": records}
+
+
+def together(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The messages of several SQS events in one batch."""
+    return queued(*(json.loads(record["body"]) for event in events for record in event["Records"]))
+
+
+@contextmanager
+def stage(say: Say) -> Iterator[Stage]:
+    """The stack while it runs, with nothing told and nothing started by the clock."""
+    stack = LocalStack(name="bench", environment={}, parameters=PARAMETERS)
+    stack.start(say)
+    with stack:
+        stack.stop_the_clock()
+        if stack.salesforce is None or stack.stripe is None:
+            raise AssertionError("an empty environment names no vendor")
+        made = Stage(stack, stack.salesforce, stack.stripe)
+        stack.salesforce.notify(NOWHERE, "nobody listens")
+        for endpoint in made.api.webhook_endpoints.list().data:
+            made.api.webhook_endpoints.delete(endpoint.id)
+        yield made
