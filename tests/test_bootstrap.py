@@ -11,7 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
-from orderphase import bootstrap
+from orderphase.bootstrap import contracts as bootstrap
+from orderphase.bootstrap import parts, watching
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.errors import ConfigurationError
 from orderphase.ingress.events import OrderActivationData, parse
@@ -97,7 +98,7 @@ class TestTheRollingWindow:
             intent = Intent(1, frozenset(orders), org_id=ORG, extend_at=self.DUE)
             table.release(table.acquire(contract, "run", here.clock.now()), here.clock.now(), intent)
         settings = {"ORDERPHASE_CONTRACT_TABLE": "contracts", "ORDERPHASE_ORDER_ACTIVATION_QUEUE": queue}
-        assert bootstrap.rolling_window(settings).run(now) == len(contracts)
+        assert watching.rolling_window(settings).run(now) == len(contracts)
         sqs = boto3.client("sqs")
         found: list[Any] = sqs.receive_message(
             QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
@@ -139,7 +140,7 @@ class TestTheRollingWindow:
         settings = {"ORDERPHASE_CONTRACT_TABLE": "contracts", "ORDERPHASE_ORDER_ACTIVATION_QUEUE": queue}
         del settings[name]
         with pytest.raises(ConfigurationError, match=f"environment: {name}: is missing"):
-            bootstrap.rolling_window(settings)
+            watching.rolling_window(settings)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
@@ -188,7 +189,7 @@ def test_plain_http_is_for_loopback_addresses(here: World) -> None:
 def test_a_mapping_that_cannot_be_read(here: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "mapping.toml"
     file.write_text('[order]\ncolour = "Colour__c"')
-    monkeypatch.setattr(bootstrap, "load_mapping", lambda: load_mapping(file))
+    monkeypatch.setattr(parts, "load_mapping", lambda: load_mapping(file))
     assert "mapping.toml: order.colour" in refused(here)
 
 

@@ -15,7 +15,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from orderphase import bootstrap
+from orderphase.bootstrap import clock as machine
+from orderphase.bootstrap import contracts, parts
+from orderphase.bootstrap.flow_parts import FlowParts
 from orderphase.domain.catalogue import PriceBookEntry, Product, Unit
 from orderphase.domain.listing import EntryState, ProductState
 from orderphase.errors import ConfigurationError
@@ -417,8 +419,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Renamed]:
     org = Attentive(clock, client_id="client", client_secret="secret", org_id=ORG)
     stripe = StripeEmulator(clock, {KEY: ACCOUNT})
     rename(org)
-    monkeypatch.setattr(bootstrap, "_now", clock.now)
-    monkeypatch.setattr(bootstrap, "load_mapping", lambda: CHANGED)
+    monkeypatch.setattr(machine, "now", clock.now)
+    monkeypatch.setattr(parts, "load_mapping", lambda: CHANGED)
     with mock_aws(), Server(org) as first, Server(stripe) as second:
         names = ("SALESFORCE_LOGIN_URL", "SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET")
         store("salesforce", dict(zip(names, (first.url, "client", "secret"), strict=True)))
@@ -500,7 +502,7 @@ def sold(here: Renamed) -> tuple[str, str, str, str]:
 
 
 def activate(order: str) -> None:
-    report = bootstrap.order_activation(SETTINGS | {"ORDERPHASE_SYNC_LOG_RECORDS": "on"}).run(
+    report = contracts.order_activation(SETTINGS | {"ORDERPHASE_SYNC_LOG_RECORDS": "on"}).run(
         order, event_id="event-1", org_id=ORG
     )
     assert report.outcome == "synced", report.message
@@ -586,14 +588,14 @@ def test_what_is_wrong_gets_to_salesforce_by_its_other_name(here: Renamed) -> No
     account, entry, contract, _ = sold(here)
     line = {"PricebookEntryId": entry, "Quantity": 1, "UnitPrice": 99, "My_Quantity__c": 1.5, "My_UnitPrice__c": 10}
     faulty = here.order(account, contract, line, My_EffectiveDate__c="2026-12-15")
-    bootstrap.order_activation(SETTINGS).run(faulty, event_id="event-2", org_id=ORG)
+    contracts.order_activation(SETTINGS).run(faulty, event_id="event-2", org_id=ORG)
     found = here.record("Order", faulty)
     assert found["My_Stripe_Sync_Status__c"] == "Failed"
     assert "1.5" in found["My_Stripe_Sync_Message__c"]
 
 
 def test_the_catalogue_is_written_by_its_other_names(here: Renamed) -> None:
-    records = CatalogueRecords(bootstrap._Parts(SETTINGS).org, CHANGED, "USD")
+    records = CatalogueRecords(FlowParts(SETTINGS).org, CHANGED, "USD")
     product = Product(id="", name="Seat", description="A seat", product_id="prod_1")
     entry = PriceBookEntry(
         id="",

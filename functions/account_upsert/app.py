@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import account_upsert
+from orderphase.bootstrap.contracts import account_upsert
 from orderphase.ingress.events import ACCOUNT_UPSERTED
 from orderphase.worker import Worker
 

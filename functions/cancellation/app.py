@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import cancellation
+from orderphase.bootstrap.contracts import cancellation
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.ingress.events import CANCELLATION_REQUESTED, CancellationData
 from orderphase.worker import Worker

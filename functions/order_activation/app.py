@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import order_activation
+from orderphase.bootstrap.contracts import order_activation
 from orderphase.ingress.events import ORDER_ACTIVATED
 from orderphase.worker import Worker
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import order_item_update
+from orderphase.bootstrap.contracts import order_item_update
 from orderphase.ingress.events import ORDER_ITEM_UPDATED
 from orderphase.worker import Worker
 

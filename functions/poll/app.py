@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import poll
+from orderphase.bootstrap.poll import poll
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(poll, lambda contracts, now: {"queued": contracts.poll(now)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import price_upsert
+from orderphase.bootstrap.catalogue import price_upsert
 from orderphase.ingress.events import PRICEBOOK_ENTRY_UPSERTED, STRIPE_PRICE_UPSERTED
 from orderphase.ingress.stripe_events import PRICE_TYPES
 from orderphase.worker import catalogue_worker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import product_upsert
+from orderphase.bootstrap.catalogue import product_upsert
 from orderphase.ingress.events import PRODUCT_UPSERTED, STRIPE_PRODUCT_UPSERTED
 from orderphase.ingress.stripe_events import PRODUCT_TYPES
 from orderphase.worker import catalogue_worker

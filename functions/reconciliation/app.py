@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import reconciliation
+from orderphase.bootstrap.contracts import reconciliation
 from orderphase.ingress.events import CONTRACT_RECONCILE
 from orderphase.worker import Worker
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import sweep
+from orderphase.bootstrap.watching import sweep
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(sweep, lambda contracts, now: {"queued": contracts.run(now)})

@@ -5,7 +5,7 @@ What decides that is in `orderphase.flows.circuit` and `orderphase.flows.retry`.
 
 from __future__ import annotations
 
-from orderphase.bootstrap import recovery
+from orderphase.bootstrap.recovery import recovery
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(recovery, lambda recovering, now: recovering.run(now))

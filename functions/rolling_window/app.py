@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderphase.bootstrap import rolling_window
+from orderphase.bootstrap.watching import rolling_window
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(rolling_window, lambda window, now: {"queued": window.run(now)})

@@ -29,7 +29,8 @@ from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sqs import models as sqs_models
 
-from orderphase import bootstrap, scheduled, telemetry, troubles, worker
+from orderphase import scheduled, telemetry, troubles, worker
+from orderphase.bootstrap import clock as machine
 from orderphase.flows.contract_runs import ContractRuns
 from orderphase.ingress import consumer, endpoint
 from orderphase.salesforce.client import SalesforceClient
@@ -311,7 +312,7 @@ def _in_this_world(clock: Clock, problems: list[Exception]) -> Iterator[Any]:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return clock.now().astimezone(tz)
 
-    told, failed = worker.interrupted, consumer._log_failure
+    told, failed = telemetry.interrupted, consumer._log_failure
 
     def pause(seconds: float) -> None:
         clock.advance(timedelta(seconds=seconds))
@@ -328,7 +329,7 @@ def _in_this_world(clock: Clock, problems: list[Exception]) -> Iterator[Any]:
     yield patch.dict(_defaults(StripeConnection), {"pause": pause, "repetitions": 0})
     for waits in (SalesforceClient, ContractRuns):
         yield patch.dict(_defaults(waits), {"pause": pause})
-    yield patch.object(bootstrap, "_now", clock.now)
+    yield patch.object(machine, "now", clock.now)
     for module in (scheduled, troubles, endpoint, consumer):
         yield patch.object(module, "datetime", Now)
     for module in (worker, scheduled):

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from orderphase import bootstrap
+from orderphase.bootstrap import clock
 from tests.flows.world import KEY, World, world
 
 ENVIRONMENT = {
@@ -109,7 +109,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     with world() as here:
-        monkeypatch.setattr(bootstrap, "_now", here.clock.now)
+        monkeypatch.setattr(clock, "now", here.clock.now)
         store("salesforce", salesforce_secret(here))
         store("stripe", stripe_secret(here))
         letters = boto3.client("sqs").create_queue(QueueName="dead-letters.fifo", Attributes={"FifoQueue": "true"})

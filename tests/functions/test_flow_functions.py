@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from functions.account_upsert import app as account_upsert
 from functions.cancellation import app as cancellation
@@ -22,6 +21,7 @@ from orderphase.errors import ConfigurationError, OrderphaseError
 from orderphase.flows.runs import Report
 from orderphase.ingress.events import KNOWN_TYPES
 from orderphase.ingress.stripe_events import PRICE_TYPES, PRODUCT_TYPES, STRIPE_TYPES
+from orderphase.messages import Message
 from tests.functions.deployed import Output, take
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -127,11 +127,11 @@ class Aside:
     def suspect(self) -> None:
         raise AssertionError("a message that is no event says nothing of a vendor")
 
-    def put_aside(self, record: SQSRecord, problem: OrderphaseError) -> None:
+    def put_aside(self, message: Message, problem: OrderphaseError) -> None:
         if self.problem is not None:
             raise self.problem
         assert problem.kind == "data"
-        self.messages.append(record.message_id)
+        self.messages.append(message.id)
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from orderphase.errors import ConfigurationError, OrderphaseError, TransientError, UnknownOutcomeError
-from orderphase.ingress.aws import AcceptedEvents, FlowQueues, RotatingSecret
+from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.events import SalesforceEvent, parse
+from orderphase.ingress.queues import FlowQueues
 from orderphase.ingress.stripe_events import StripeEvent
 from orderphase.settings import WebhookSecrets
 

@@ -69,7 +69,8 @@ NearMetadata = Annotated[dict[MetadataKey, NearPath], Field(max_length=_METADATA
 class _Fields(BaseModel):
     """A table. What is written stands in a field of its own; one that is read may serve for several keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A table is only ever read as part of the whole mapping, which is built at once.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     written: ClassVar[tuple[str, ...]] = ()
 
@@ -275,23 +276,25 @@ class ExtraMetadata(_Fields):
 class FieldMapping(_Fields):
     """Every name, by object, the defaults, and the metadata."""
 
-    account: AccountFields = AccountFields()
-    contract: ContractFields = ContractFields()
-    order: OrderFields = OrderFields()
-    order_item: OrderItemFields = OrderItemFields()
-    product: ProductFields = ProductFields()
-    price_book_entry: PriceBookEntryFields = PriceBookEntryFields()
-    sync_log: SyncLogFields = SyncLogFields()
-    mirrored_product: ProductMirrorFields = ProductMirrorFields()
-    mirrored_price: PriceMirrorFields = PriceMirrorFields()
-    defaults: Defaults = Defaults()
-    search: Search = Search()
-    metadata: ExtraMetadata = ExtraMetadata()
+    model_config = ConfigDict(defer_build=False)
+
+    account: AccountFields = AccountFields.model_construct()
+    contract: ContractFields = ContractFields.model_construct()
+    order: OrderFields = OrderFields.model_construct()
+    order_item: OrderItemFields = OrderItemFields.model_construct()
+    product: ProductFields = ProductFields.model_construct()
+    price_book_entry: PriceBookEntryFields = PriceBookEntryFields.model_construct()
+    sync_log: SyncLogFields = SyncLogFields.model_construct()
+    mirrored_product: ProductMirrorFields = ProductMirrorFields.model_construct()
+    mirrored_price: PriceMirrorFields = PriceMirrorFields.model_construct()
+    defaults: Defaults = Defaults.model_construct()
+    search: Search = Search.model_construct()
+    metadata: ExtraMetadata = ExtraMetadata.model_construct()
 
     @property
     def divides_terms(self) -> bool:
         """Whether a line's unit price can be that of its whole term. A field of the company's own has that of one interval."""
-        return self.order_item.unit_price == OrderItemFields().unit_price
+        return self.order_item.unit_price == OrderItemFields.model_construct().unit_price
 
 
 def read_mapping(text: str, *, name: str = "mapping.toml") -> FieldMapping:

@@ -16,8 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from orderphase import deadline
 from orderphase.errors import ConfigurationError
-from orderphase.telemetry import logger, metrics
-from orderphase.worker import interrupted
+from orderphase.telemetry import interrupted, logger, metrics
 
 
 class Scheduled[Job]:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -24,11 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-from orderphase.domain.policies import Policies
 from orderphase.errors import ConfigurationError
 from orderphase.ids import normalise_id
-from orderphase.mapping import FieldMapping
 from orderphase.validation import Currency, Text, TimeZone, describe
+
+if TYPE_CHECKING:
+    from orderphase.domain.policies import Policies
+    from orderphase.mapping import FieldMapping
 
 _ACCOUNT_ID = re.compile(r"acct_[A-Za-z0-9]+")
 _API_KEY = re.compile(r"[sr]k_[!-~]+")
@@ -86,7 +88,8 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A function reads one or two of them: each is built when it is first read.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     @classmethod
     def _read(cls, source: Mapping[str, Any], where: str) -> Self:
@@ -281,6 +284,8 @@ class FlowSettings(StripeAccountSettings):
 
     def policies(self, mapping: FieldMapping) -> Policies:
         """The policies, as the domain takes them, with the mapping's defaults."""
+        from orderphase.domain.policies import Policies  # noqa: PLC0415 (only what has a domain to ask needs it)
+
         defaults = mapping.defaults
         return Policies(
             quantity_conflict=self.quantity_conflict,

@@ -10,8 +10,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from orderphase.errors import ConfigurationError, OrderphaseError
 
 LIBRARIES = ("aws_lambda_powertools", "boto3", "botocore", "requests", "simple_salesforce", "stripe", "urllib3", "zeep")
 
@@ -25,3 +29,19 @@ for _library in LIBRARIES:
 def stack_of(bug: Exception) -> list[str]:
     """Where a bug was raised, frame by frame, without its message: that may repeat what an event or a record holds."""
     return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(bug.__traceback__)]
+
+
+def interrupted(problem: Exception) -> None:
+    """Log and count what kept work from being done, without a message that may repeat what a record holds."""
+    if not isinstance(problem, OrderphaseError):
+        kind, write = "bug", logger.error
+        details: dict[str, Any] = {"error_code": type(problem).__name__, "stack": stack_of(problem)}
+    elif isinstance(problem, ConfigurationError):
+        kind, write = problem.kind, logger.error
+        # It speaks of settings, permissions and fields.
+        details = {"error_code": problem.code, "reason": problem.message}
+    else:
+        kind, write = problem.kind, logger.warning
+        details = {"error_code": problem.code}
+    metrics.add_metric(name=f"Interrupted_{kind}", unit=MetricUnit.Count, value=1)
+    write("interrupted", extra={"error": kind, **details})

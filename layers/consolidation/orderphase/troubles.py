@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.config import Config
 
 from orderphase.aws import classified_errors
 from orderphase.errors import OrderphaseError
+from orderphase.messages import Message
 from orderphase.settings import WorkerSettings
 from orderphase.store.dead_letters import ERROR
 from orderphase.store.progress import Progress
@@ -42,24 +42,22 @@ class Troubles:
         """Note that a vendor may be down. Raises classified errors."""
         self._progress.suspect(datetime.now(UTC))
 
-    def put_aside(self, record: SQSRecord, problem: OrderphaseError) -> None:
+    def put_aside(self, message: Message, problem: OrderphaseError) -> None:
         """Make a message a dead letter, with the kind of the error. Raises classified errors.
 
         Done twice, because the message came again all the same, it is there once of a FIFO queue: SQS drops what has the same
         deduplication id.
         """
         attributes: dict[str, MessageAttributeValueTypeDef] = {
-            name: {"DataType": "String", "StringValue": value.string_value}
-            for name, value in record.message_attributes.items()
-            if value.string_value
+            name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
         }
         fifo: dict[str, Any] = {}
-        if group := record.attributes.message_group_id:
-            fifo = {"MessageGroupId": group, "MessageDeduplicationId": record.message_id}
+        if message.group:
+            fifo = {"MessageGroupId": message.group, "MessageDeduplicationId": message.id}
         with classified_errors("the dead-letter queue"):
             self._queues.send_message(
                 QueueUrl=self._dead_letters,
-                MessageBody=record.body,
+                MessageBody=message.body,
                 MessageAttributes={**attributes, ERROR: {"DataType": "String", "StringValue": problem.kind}},
                 **fifo,
             )

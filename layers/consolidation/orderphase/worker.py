@@ -13,22 +13,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
 
 from orderphase import deadline
 from orderphase.errors import ConfigurationError, ConflictError, CredentialsError, OrderphaseError, TransientError
-from orderphase.flows.runs import Report
 from orderphase.ingress import documents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.events import EventData, Kind, MirrorData, RecordData, SalesforceEvent
 from orderphase.ingress.stripe_events import STRIPE_TYPES, StripeEvent
-from orderphase.telemetry import logger, metrics, stack_of
+from orderphase.messages import Message, take_each
+from orderphase.telemetry import interrupted, logger, metrics
 from orderphase.troubles import Troubles
+
+if TYPE_CHECKING:
+    from orderphase.flows.runs import Report
 
 
 class Worker[Flow]:
@@ -53,34 +55,32 @@ class Worker[Flow]:
 
     def on[Data: EventData](self, kind: Kind[Data], run: Callable[[Flow, SalesforceEvent, Data], Report]) -> Self:
         """Have the flow handle a type of event from Salesforce."""
+        _build(SalesforceEvent, kind.data)
         self._runs[kind.name] = lambda flow, event: run(flow, event, event.data)
         return self
 
     def on_stripe(self, kinds: Iterable[str], run: Callable[[Flow, StripeEvent], Report]) -> Self:
         """Have the flow handle these types of event from Stripe."""
+        _build(StripeEvent)
         self._runs |= dict.fromkeys(kinds, run)
         return self
 
     def _take(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Take a batch from the queue; answers which messages are to come again."""
-        # One contract's failure must not hold up the others: only the group of a failed message is stopped.
-        processor = SqsFifoPartialProcessor(skip_group_on_error=True)
-        processor.raise_on_entire_batch_failure = False
         with deadline.within(context.get_remaining_time_in_millis() / 1000):
-            return dict(process_partial_response(event, self._handle, processor, context))
+            return take_each(event, self._handle)
 
-    def _handle(self, record: SQSRecord) -> None:
+    def _handle(self, message: Message) -> None:
         """Handle one message. An error makes the queue deliver it, and those behind it in its group, again."""
-        correlation = record.message_attributes["correlation_id"]
         # Every key anew: the message before this one has left its own.
         logger.append_keys(
-            message_id=record.message_id,
-            correlation_id=correlation.string_value if correlation else None,
+            message_id=message.id,
+            correlation_id=message.attributes.get("correlation_id"),
             event_id=None,
             record_id=None,
         )
         try:
-            event = _read(record.body)
+            event = _read(message.body)
             logger.append_keys(event_id=event.id, record_id=event.record_id)
             run = self._runs.get(event.type)
             if run is None:
@@ -88,7 +88,7 @@ class Worker[Flow]:
             report = self._do(run, event)
         except Exception as problem:
             interrupted(problem)
-            if not self._dealt_with(record, problem):
+            if not self._dealt_with(message, problem):
                 raise
             return
         metrics.add_metric(name=report.outcome.capitalize(), unit=MetricUnit.Count, value=1)
@@ -110,7 +110,7 @@ class Worker[Flow]:
             self._built = None
             raise
 
-    def _dealt_with(self, record: SQSRecord, problem: Exception) -> bool:
+    def _dealt_with(self, message: Message, problem: Exception) -> bool:
         """Note the trouble, and put a message aside that cannot succeed; whether that was done.
 
         What fails meanwhile leaves the message where it is, so that it comes again.
@@ -119,11 +119,17 @@ class Worker[Flow]:
             if isinstance(problem, ConfigurationError | TransientError) and not isinstance(problem, ConflictError):
                 self.troubles().suspect()
             if isinstance(problem, ConfigurationError | EventError) and not isinstance(problem, CredentialsError):
-                self.troubles().put_aside(record, problem)
+                self.troubles().put_aside(message, problem)
                 return True
         except OrderphaseError as trouble:
             interrupted(trouble)
         return False
+
+
+def _build(*models: type[BaseModel]) -> None:
+    # While the function is loaded, Lambda gives it a whole processor, and a part of one afterwards.
+    for model in models:
+        model.model_rebuild()
 
 
 def _read(body: str) -> SalesforceEvent | StripeEvent:
@@ -157,19 +163,3 @@ def catalogue_worker(
             ),
         )
     )
-
-
-def interrupted(problem: Exception) -> None:
-    """Log and count what kept work from being done, without a message that may repeat what a record holds."""
-    if not isinstance(problem, OrderphaseError):
-        kind, write = "bug", logger.error
-        details: dict[str, Any] = {"error_code": type(problem).__name__, "stack": stack_of(problem)}
-    elif isinstance(problem, ConfigurationError):
-        kind, write = problem.kind, logger.error
-        # It speaks of settings, permissions and fields.
-        details = {"error_code": problem.code, "reason": problem.message}
-    else:
-        kind, write = problem.kind, logger.warning
-        details = {"error_code": problem.code}
-    metrics.add_metric(name=f"Interrupted_{kind}", unit=MetricUnit.Count, value=1)
-    write("interrupted", extra={"error": kind, **details})

@@ -11,7 +11,7 @@ from itertools import batched
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from orderphase import bootstrap
+from orderphase.bootstrap import poll
 from orderphase.cli.connection import Stack, connect, describe_stack
 from orderphase.cli.streams import OK, write_json, write_text
 from orderphase.domain.calendar import iso
@@ -46,7 +46,7 @@ def run(
         "ORDERPHASE_PROGRESS_TABLE": stack.output("ProgressTableName"),
         "ORDERPHASE_RECONCILIATION_QUEUE": stack.output("ReconciliationQueueUrl"),
     }
-    contracts = bootstrap.poll(environment)
+    contracts = poll.poll(environment)
     zone = ZoneInfo(FlowSettings.from_environment(environment).time_zone)
     found = contracts.backfill(now().astimezone(zone).date())
     chosen = found[: options.limit]

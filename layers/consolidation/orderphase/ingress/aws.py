@@ -1,13 +1,11 @@
-"""The three AWS services behind each route: the flows' queues (SQS), what has been accepted (DynamoDB), the secrets.
+"""What is behind each route beside the queues: what has been accepted (DynamoDB), and the secrets.
 
 Each takes its client, and speaks of failures in the terms of `orderphase.errors`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orderphase.aws import classified, classified_errors
+from orderphase.aws import classified
 from orderphase.errors import TransientError
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.routes import Event
@@ -31,44 +29,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 REMEMBERED_SECONDS = 24 * 60 * 60
 REFETCH_INTERVAL = timedelta(seconds=30)
-# SQS: a group's name has up to 128 characters, letters, digits and punctuation.
-_GROUP = re.compile(r"[!-~]{1,128}")
-
-
-class FlowQueues:
-    """The SQS FIFO queue of each flow, by the type of event that it takes."""
-
-    def __init__(self, client: SQSClient, urls: Mapping[str, str]) -> None:
-        self._client = client
-        self._urls = urls
-
-    def takes(self, event_type: str) -> bool:
-        """Whether there is a flow for events of this type."""
-        return event_type in self._urls
-
-    def send(self, event: Event, correlation_id: str) -> None:
-        """Put the event into its flow's queue, behind all others of its group.
-
-        The message attribute `correlation_id` leads from the flow's log back to the request. SQS: for five minutes, a message
-        with the deduplication id of another is taken and dropped.
-        Raises `TransientError`, `UnknownOutcomeError` (it may be in the queue) or `ConfigurationError`.
-        """
-        attributes: dict[str, MessageAttributeValueTypeDef] = {
-            "correlation_id": {"DataType": "String", "StringValue": correlation_id}
-        }
-        with classified_errors("the flow's queue"):
-            self._client.send_message(
-                QueueUrl=self._urls[event.type],
-                MessageBody=event.to_json(),
-                MessageGroupId=event.group if _GROUP.fullmatch(event.group) else _digest(event.group),
-                MessageDeduplicationId=_digest(f"{event.sender}{event.id}"),
-                MessageAttributes=attributes,
-            )
 
 
 class AcceptedEvents:
@@ -162,7 +125,3 @@ class RotatingSecret[Held]:
 
     def _get(self, *, force: bool) -> Held:
         return self._read(self._name, read_secret(self._provider, self._name, force_fetch=force))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

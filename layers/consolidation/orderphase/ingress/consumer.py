@@ -13,8 +13,6 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from orderphase import deadline
@@ -23,6 +21,7 @@ from orderphase.ingress.aws import AcceptedEvents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.event_bus import Bus, take
 from orderphase.ingress.routes import Outcome
+from orderphase.messages import Message, take_each
 from orderphase.telemetry import logger, metrics, stack_of
 
 
@@ -32,7 +31,7 @@ class Source:
 
     bus: Bus
     accepted: tuple[AcceptedEvents, ...]
-    put_aside: Callable[[SQSRecord, OrderphaseError], None]
+    put_aside: Callable[[Message, OrderphaseError], None]
 
 
 class Consumer:
@@ -47,18 +46,16 @@ class Consumer:
 
     def _take(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Take a batch from the queue; answers which messages are to come again."""
-        processor = BatchProcessor(EventType.SQS)
-        processor.raise_on_entire_batch_failure = False
         with deadline.within(context.get_remaining_time_in_millis() / 1000):
-            return dict(process_partial_response(event, self._handle, processor, context))
+            return take_each(event, lambda message: self._handle(message, context))
 
-    def _handle(self, record: SQSRecord, lambda_context: LambdaContext) -> None:
-        logger.append_keys(message_id=record.message_id)
+    def _handle(self, message: Message, context: LambdaContext) -> None:
+        logger.append_keys(message_id=message.id)
         try:
             source = self.source()
             for accepted in source.accepted:
-                accepted.register(lambda_context)
-            taken = take(record.body.encode("utf-8", "surrogatepass"), record.message_id, bus=source.bus, now=datetime.now(UTC))
+                accepted.register(context)
+            taken = take(message.body.encode("utf-8", "surrogatepass"), message.id, bus=source.bus, now=datetime.now(UTC))
         except Exception as problem:
             if isinstance(problem, ConfigurationError):
                 self.source.cache_clear()  # what was wrong may have been corrected since; look again next time
@@ -67,7 +64,7 @@ class Consumer:
             if not isinstance(problem, EventError):
                 raise
             try:
-                self.source().put_aside(record, problem)
+                self.source().put_aside(message, problem)
             except OrderphaseError as trouble:
                 _log_failure(trouble)
                 raise

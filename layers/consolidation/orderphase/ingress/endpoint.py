@@ -19,9 +19,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from orderphase.errors import OrderphaseError
-from orderphase.ingress.aws import AcceptedEvents, FlowQueues
+from orderphase.ingress.aws import AcceptedEvents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.gateway import Request, request_from, response_from
+from orderphase.ingress.queues import FlowQueues
 from orderphase.ingress.routes import Answer, Intake, Outcome, invalid, unavailable
 from orderphase.telemetry import logger, metrics
 

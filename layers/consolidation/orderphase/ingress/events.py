@@ -74,7 +74,8 @@ UserId = Annotated[str, AfterValidator(_id_of("005", "a User"))]
 class EventData(BaseModel):
     """What any event may say beside its record. Members that have no meaning here are kept as they are."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    # A queue is for one or two kinds of event: each is built by what takes it.
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)
 
     contract_id: ContractId | None = None
     idempotency_key: Name | None = None
@@ -211,7 +212,7 @@ class SalesforceEvent(BaseModel):
     org_id: OrgId
     record_id: str
     occurred_at: Annotated[dt.datetime, BeforeValidator(_instant)]
-    data: SerializeAsAny[EventData] = EventData()
+    data: SerializeAsAny[EventData] = EventData.model_construct()
 
     @field_validator("record_id")
     @classmethod

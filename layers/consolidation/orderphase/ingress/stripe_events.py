@@ -73,7 +73,7 @@ Time = Annotated[int, Field(ge=0, lt=253_402_300_800)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
 
 class StripeEvent(_Model):
