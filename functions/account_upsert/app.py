@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.contracts import account_upsert
 from orderphase.ingress.events import ACCOUNT_UPSERTED
 from orderphase.worker import Worker
@@ -16,4 +17,4 @@ worker = Worker(account_upsert).on(
         changed_by=data.changed_by,
     ),
 )
-handler = worker.handler
+handler = loading.done(worker.handler)

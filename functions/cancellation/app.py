@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.contracts import cancellation
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.ingress.events import CANCELLATION_REQUESTED, CancellationData
@@ -28,4 +29,4 @@ worker = Worker(cancellation).on(
         idempotency_key=data.idempotency_key,
     ),
 )
-handler = worker.handler
+handler = loading.done(worker.handler)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import boto3
-
+from orderphase import loading
 from orderphase.errors import ConfigurationError
 from orderphase.ingress import stripe_events
 from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
 from orderphase.ingress.consumer import Consumer, Source
-from orderphase.ingress.endpoint import CLIENT, intake
+from orderphase.ingress.endpoint import dynamodb, intake, secrets_manager
 from orderphase.ingress.event_bus import Bus
 from orderphase.ingress.events import CONTRACT_RECONCILE
 from orderphase.settings import EventBusSettings, StripeCredentials, WebhookSecrets
@@ -31,13 +30,13 @@ SWITCHES = {
 def source(environment: Mapping[str, str]) -> Source:
     """Build the source with its clients. Raises `ConfigurationError` where the environment is not complete."""
     settings = EventBusSettings.from_environment(environment)
-    dynamodb, manager = boto3.client("dynamodb", config=CLIENT), boto3.client("secretsmanager", config=CLIENT)
+    client, manager = dynamodb(), secrets_manager()
     # As the routes call them: what Stripe tells both ways is queued once.
     of_salesforce, of_stripe = (
-        AcceptedEvents(dynamodb, settings.idempotency_table, f"{sender}_event") for sender in ("salesforce", "stripe")
+        AcceptedEvents(client, settings.idempotency_table, f"{sender}_event") for sender in ("salesforce", "stripe")
     )
     switches = {**SWITCHES, CONTRACT_RECONCILE.name: "Reconciliation"}
-    progress = Progress(dynamodb, settings.progress_table)
+    progress = Progress(client, settings.progress_table)
     secret = RotatingSecret(manager, settings.webhook_secret, WebhookSecrets.from_secret)
 
     def org_id() -> str:
@@ -66,4 +65,4 @@ def source(environment: Mapping[str, str]) -> Source:
 
 
 consumer = Consumer(source)
-handler = consumer.handler
+handler = loading.done(consumer.handler)

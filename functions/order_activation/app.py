@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.contracts import order_activation
 from orderphase.ingress.events import ORDER_ACTIVATED
 from orderphase.worker import Worker
@@ -17,4 +18,4 @@ worker = Worker(order_activation).on(
         idempotency_key=data.idempotency_key,
     ),
 )
-handler = worker.handler
+handler = loading.done(worker.handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.contracts import order_item_update
 from orderphase.ingress.events import ORDER_ITEM_UPDATED
 from orderphase.worker import Worker
@@ -16,4 +17,4 @@ worker = Worker(order_item_update).on(
         idempotency_key=data.idempotency_key,
     ),
 )
-handler = worker.handler
+handler = loading.done(worker.handler)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.poll import poll
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(poll, lambda contracts, now: {"queued": contracts.poll(now)})
-handler = job.handler
+handler = loading.done(job.handler)

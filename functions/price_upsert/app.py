@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.catalogue import price_upsert
 from orderphase.ingress.events import PRICEBOOK_ENTRY_UPSERTED, STRIPE_PRICE_UPSERTED
 from orderphase.ingress.stripe_events import PRICE_TYPES
 from orderphase.worker import catalogue_worker
 
 worker = catalogue_worker(price_upsert, PRICE_TYPES, PRICEBOOK_ENTRY_UPSERTED, STRIPE_PRICE_UPSERTED)
-handler = worker.handler
+handler = loading.done(worker.handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.contracts import reconciliation
 from orderphase.ingress.events import CONTRACT_RECONCILE
 from orderphase.worker import Worker
@@ -12,4 +13,4 @@ worker = Worker(reconciliation).on(
         event.record_id, event_id=event.id, org_id=event.org_id, order_id=data.order_id, billed=bool(data.billed)
     ),
 )
-handler = worker.handler
+handler = loading.done(worker.handler)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.watching import sweep
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(sweep, lambda contracts, now: {"queued": contracts.run(now)})
-handler = job.handler
+handler = loading.done(job.handler)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orderphase import loading
 from orderphase.bootstrap.watching import rolling_window
 from orderphase.scheduled import Scheduled
 
 job = Scheduled(rolling_window, lambda window, now: {"queued": window.run(now)})
-handler = job.handler
+handler = loading.done(job.handler)

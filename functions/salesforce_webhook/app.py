@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-import boto3
-
+from orderphase import loading
 from orderphase.ingress import outbound_messages, salesforce
 from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
-from orderphase.ingress.endpoint import CLIENT, Endpoint, Route, intake
+from orderphase.ingress.endpoint import Endpoint, Route, dynamodb, intake, secrets_manager
 from orderphase.ingress.gateway import Request
 from orderphase.ingress.routes import Answer
 from orderphase.settings import WebhookSecrets, WebhookSettings
@@ -23,8 +22,8 @@ SWITCHES = salesforce.SWITCHES
 def route(environment: Mapping[str, str]) -> Route:
     """Build the routes with their clients. Raises `ConfigurationError` where the environment is not complete."""
     settings = WebhookSettings.from_environment(environment)
-    accepted = AcceptedEvents(boto3.client("dynamodb", config=CLIENT), settings.idempotency_table, "salesforce_event")
-    secret = RotatingSecret(boto3.client("secretsmanager", config=CLIENT), settings.webhook_secret, WebhookSecrets.from_secret)
+    accepted = AcceptedEvents(dynamodb(), settings.idempotency_table, "salesforce_event")
+    secret = RotatingSecret(secrets_manager(), settings.webhook_secret, WebhookSecrets.from_secret)
     flows = intake(SWITCHES, settings.queues, accepted)
 
     def answer(request: Request, now: datetime) -> Answer:
@@ -35,4 +34,4 @@ def route(environment: Mapping[str, str]) -> Route:
 
 
 endpoint = Endpoint(route)
-handler = endpoint.handler
+handler = loading.done(endpoint.handler)

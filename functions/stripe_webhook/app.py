@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import boto3
-
+from orderphase import loading
 from orderphase.ingress import stripe_events
 from orderphase.ingress.aws import AcceptedEvents, RotatingSecret
-from orderphase.ingress.endpoint import CLIENT, Endpoint, Route, intake
+from orderphase.ingress.endpoint import Endpoint, Route, dynamodb, intake, secrets_manager
 from orderphase.ingress.events import CONTRACT_RECONCILE
 from orderphase.ingress.stripe import receive
 from orderphase.settings import StripeCredentials, StripeWebhookSettings
@@ -19,8 +18,8 @@ SWITCHES = stripe_events.SWITCHES
 def route(environment: Mapping[str, str]) -> Route:
     """Build the route with its clients. Raises `ConfigurationError` where the environment is not complete."""
     settings = StripeWebhookSettings.from_environment(environment)
-    accepted = AcceptedEvents(boto3.client("dynamodb", config=CLIENT), settings.idempotency_table, "stripe_event")
-    manager = boto3.client("secretsmanager", config=CLIENT)
+    accepted = AcceptedEvents(dynamodb(), settings.idempotency_table, "stripe_event")
+    manager = secrets_manager()
     accounts = {
         account: RotatingSecret(manager, secret, StripeCredentials.from_secret)
         for account, secret in settings.stripe_secrets.items()
@@ -34,4 +33,4 @@ def route(environment: Mapping[str, str]) -> Route:
 
 
 endpoint = Endpoint(route)
-handler = endpoint.handler
+handler = loading.done(endpoint.handler)

@@ -21,6 +21,7 @@ OPEN_TO_FUNCTIONS = (
     "errors",
     "flows",
     "ingress",
+    "loading",
     "scheduled",
     "settings",
     "store.progress",

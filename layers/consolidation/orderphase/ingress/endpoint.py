@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.logging import correlation_paths
@@ -26,8 +26,12 @@ from orderphase.ingress.queues import FlowQueues
 from orderphase.ingress.routes import Answer, Intake, Outcome, invalid, unavailable
 from orderphase.telemetry import logger, metrics
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
 # The function has ten seconds. A service that does not answer must leave time to say so.
-CLIENT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+_CLIENT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,22 @@ class Endpoint:
             return unavailable(problem)
 
 
+def dynamodb() -> DynamoDBClient:
+    """A client of DynamoDB that leaves the function time to answer."""
+    client: DynamoDBClient = boto3.client("dynamodb", config=_CLIENT)
+    return client
+
+
+def secrets_manager() -> SecretsManagerClient:
+    """A client of Secrets Manager that leaves the function time to answer."""
+    client: SecretsManagerClient = boto3.client("secretsmanager", config=_CLIENT)
+    return client
+
+
 def intake(switches: Mapping[str, str], queues: Mapping[str, str | None], accepted: AcceptedEvents) -> Intake:
     """The flows behind a route: switches as in `Intake`, and the URL of the queue of each flow that is on, by its switch."""
     urls = {kind: url for kind, switch in switches.items() if (url := queues[switch])}
-    return Intake(FlowQueues(boto3.client("sqs", config=CLIENT), urls), switches, accepted.once)
+    return Intake(FlowQueues(boto3.client("sqs", config=_CLIENT), urls), switches, accepted.once)
 
 
 def _log(answer: Answer) -> None:
