@@ -28,6 +28,7 @@ from typing import Any, Self
 
 from sandbox.build import ROOT, SAM, host_architecture
 from sandbox.processes import StackError, environment, started, tail
+from sandbox.stack import STACK_NAME, LocalStack
 
 PYTHON = ROOT / ".tools" / "runtime" / "bin" / "python"
 """Has `awslambdaric` beside it, and nothing that a function uses."""
@@ -47,6 +48,8 @@ class Runtime:
     code: the folder with the handler's module. layers: what is below /opt in Lambda, each a folder with `python/`.
     environment: the function's variables, with credentials and AWS_ENDPOINT_URL where it talks to AWS.
     log: takes what the function and the emulator write. timeout: in seconds, after which an invocation is killed.
+
+    name: what the function is called, as its folder is.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Runtime:
         handler: str = "app.handler",
         timeout: int = 30,
     ) -> None:
+        self.name = code.name
         self._code = code
         self._layers = layers
         self._environment = environment
@@ -89,7 +93,7 @@ class Runtime:
         path = [self._code, *(layer / "python" for layer in self._layers), PYTHON.parent.parent / _LIBRARY]
         lambdas = {
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-            "AWS_LAMBDA_FUNCTION_NAME": self._code.name,
+            "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self._timeout),
             "AWS_REGION": "us-east-1",
             "LAMBDA_TASK_ROOT": str(self._code),
@@ -123,7 +127,7 @@ class Runtime:
                 connection.close()
         # A handler that raises is answered like any other.
         if reply.status != HTTPStatus.OK or (isinstance(answer, dict) and "errorType" in answer):
-            raise StackError(f"{self._code.name} answers {answer}:\n{tail(self._log)}")
+            raise StackError(f"{self.name} answers {answer}:\n{tail(self._log)}")
         return answer
 
     def invoked(self, event: Any) -> tuple[Any, float]:
@@ -140,7 +144,7 @@ class Runtime:
         # The `Init Duration` of its REPORT line is not the duration of INIT.
         reports = _INIT.findall(self._log.read_text(errors="replace"))
         if len(reports) != 1:
-            raise StackError(f"{self._code.name}: was initialised {len(reports)} times:\n{tail(self._log)}")
+            raise StackError(f"{self.name}: was initialised {len(reports)} times:\n{tail(self._log)}")
         return float(reports[0])
 
     @property
@@ -155,7 +159,7 @@ class Runtime:
         for children in Path(f"/proc/{self._emulator}/task").glob("*/children"):
             for child in children.read_text().split():
                 return int(child)
-        raise StackError(f"{self._code.name}: no process runs:\n{tail(self._log)}")
+        raise StackError(f"{self.name}: no process runs:\n{tail(self._log)}")
 
     @property
     def processor_ms(self) -> float:
@@ -187,6 +191,15 @@ class Runtime:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+def variables(stack: LocalStack, function: str) -> dict[str, str]:
+    """What a function of a local stack finds in its environment there, and the way to that stack's AWS and vendors."""
+    resource = stack.aws("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=function)
+    name = resource["StackResourceDetail"]["PhysicalResourceId"]
+    deployed: dict[str, str] = stack.aws("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    bundle = str(stack.local_aws.certificate.bundle)
+    return stack.local_aws.environment() | {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle} | deployed
 
 
 def _free_ports() -> tuple[int, int]:

@@ -122,6 +122,8 @@ def worth(value: Any, given: dict[str, str]) -> Any:
     match value:
         case str():
             return value
+        case {"Ref": "AWS::NoValue"} | {"ApplyOn": _}:
+            return value
         case {"Ref": name}:
             return given[name]
         case {"Fn::Sub": str(text)}:
@@ -191,6 +193,13 @@ class TestFunctions:
         assert len(function["Layers"]) == 2
 
     @functions
+    def test_starts_from_a_snapshot_where_that_is_asked_for(self, name: str, translated: dict[str, Any]) -> None:
+        chosen = translated["Resources"][name]["Properties"]["SnapStart"]
+        # Lambda: a snapshot is taken of a published version, and the alias leads to one.
+        assert worth(chosen, {"SnapStart": "on"}) == {"ApplyOn": "PublishedVersions"}
+        assert worth(chosen, {"SnapStart": "off"}) == {"Ref": "AWS::NoValue"}
+
+    @functions
     def test_has_every_variable_that_its_settings_read(self, name: str, translated: dict[str, Any]) -> None:
         variables = translated["Resources"][name]["Properties"]["Environment"]["Variables"]
         wanted = {field.alias for model in SETTINGS[name] for field in model.model_fields.values() if field.is_required()}
@@ -236,7 +245,7 @@ class TestReleases:
         alias = translated["Resources"][f"{name}Aliaslive"]["Properties"]
         version = translated["Resources"][alias["FunctionVersion"]["Fn::GetAtt"][0]]["Properties"]
         function = translated["Resources"][name]["Properties"]
-        configured = parameters_in([function["Environment"], function["LoggingConfig"]])
+        configured = parameters_in([function["Environment"], function["LoggingConfig"], function["SnapStart"]])
         assert configured >= {"Stage", "LogLevel"}
         assert parameters_in(version["Description"]) == configured
         # Lambda: a description has 256 characters at most.
