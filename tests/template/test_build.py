@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from sandbox.build import FUNCTIONS, ROOT, Architecture, build, check, host_architecture
+from sandbox.build import FUNCTIONS, ROOT, Architecture, build, check, host_architecture, size_of
 from tests.template.cloudformation import load
 
 OTHER: dict[Architecture, Architecture] = {"arm64": "x86_64", "x86_64": "arm64"}
@@ -75,6 +77,34 @@ def test_everything_is_there_that_the_functions_import(built: tuple[Path, Archit
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+# Of the larger architecture, and a twentieth on top; our own code may grow by a seventh.
+SIZES_MB = {"DependenciesLayer": (79.0, 27.4), "ConsolidationLayer": (2.4, 1.1)}
+"""What each layer may come to in MB of 2**20 bytes: unzipped, and as Lambda is sent it."""
+FUNCTION_MB = (0.01, 0.005)
+
+
+def zipped_size_of(part: Path) -> int:
+    """Bytes of a part as a zip file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in part.rglob("*"):
+            archive.write(path, path.relative_to(part))
+    return len(buffer.getvalue())
+
+
+def test_no_part_is_larger_than_its_budget(built: tuple[Path, Architecture]) -> None:
+    folder, _ = built
+    for name in (*FUNCTIONS, "ConsolidationLayer", "DependenciesLayer"):
+        allowed = SIZES_MB.get(name, FUNCTION_MB)
+        assert size_of(folder, name) / 2**20 <= allowed[0], name
+        assert zipped_size_of(folder / name) / 2**20 <= allowed[1], name
+
+
+def test_what_nobody_reads_at_run_time_stays_behind(built: tuple[Path, Architecture]) -> None:
+    suffixes = {path.suffix for path in (built[0] / "DependenciesLayer").rglob("*") if path.is_file()}
+    assert suffixes.isdisjoint({".pyi", ".pyx", ".pxd", ".h", ".js", ".css"})
 
 
 class TestTheCheckItself:

@@ -124,7 +124,9 @@ answer = {"loaded": loaded}
 if "watch" in sys.argv:
     import boto3, gc
     ours = [module for name, module in sys.modules.items() if name == "app" or name.split(".")[0] == "orderphase"]
-    moments = [f"{m.__name__}.{n}" for m in ours for n, v in vars(m).items() if isinstance(v, datetime.datetime)]
+    today = str(datetime.date.today())
+    dates = [(f"{m.__name__}.{n}", v) for m in ours for n, v in vars(m).items() if isinstance(v, datetime.date)]
+    moments = [name for name, value in dates if str(value).startswith(today)]
     folder = "/proc/self/fd"
     descriptors = [os.readlink(f"{folder}/{n}") for n in os.listdir(folder) if os.path.lexists(f"{folder}/{n}")]
     seen = sorted(set(done))
