@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -31,6 +32,21 @@ _THROTTLED = frozenset(
         "TooManyRequestsException",
     }
 )
+
+
+def patience(*, connect: float, read: float) -> Config:
+    """How long the client of a function waits for AWS, in seconds for each of two attempts.
+
+    Whether a request has the shape that it should have is checked with the code and not once more for each request; nor is it
+    found out for each what the machine is.
+    """
+    return Config(
+        connect_timeout=connect,
+        read_timeout=read,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        parameter_validation=False,
+        user_agent="orderphase",
+    )
 
 
 @contextmanager

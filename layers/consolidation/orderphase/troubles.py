@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
-from botocore.config import Config
 
-from orderphase.aws import classified_errors
+from orderphase.aws import classified_errors, patience
 from orderphase.errors import OrderphaseError
 from orderphase.messages import Message
 from orderphase.settings import WorkerSettings
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-_AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+_AWS = patience(connect=1, read=2)
 
 
 class Troubles:

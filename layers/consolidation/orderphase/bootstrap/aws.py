@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
-from botocore.config import Config
 
+from orderphase.aws import patience
 from orderphase.bootstrap import clock
 from orderphase.ingress.events import CONTRACT_RECONCILE, SalesforceEvent
 from orderphase.ingress.queues import FlowQueues
 
-AWS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+AWS = patience(connect=2, read=5)
 
 
 def reconciling(queue: str) -> Callable[[str, str, str, Mapping[str, Any]], None]:

@@ -16,8 +16,8 @@ import boto3
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from orderphase.aws import patience
 from orderphase.errors import OrderphaseError
 from orderphase.ingress.aws import AcceptedEvents
 from orderphase.ingress.documents import EventError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 # The function has ten seconds. A service that does not answer must leave time to say so.
-_CLIENT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+_CLIENT = patience(connect=1, read=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,7 @@ class _TimedSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        # Without an authentication of its own, each request would look for a .netrc, and send its password instead of the token.
+        # Without one of its own, each request would look for a .netrc, and send what is in it instead of the token.
         self.auth = _as_it_is
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
