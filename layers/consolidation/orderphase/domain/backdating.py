@@ -61,12 +61,13 @@ def missed(wanted: Sequence[Phase], settled: Sequence[Phase], *, now: datetime) 
 
     Both are sorted and gapless. Who collects and when it is due makes no difference to the past.
     """
-    starts = [phase.start for phase in (*wanted, *settled)]
-    ends = [phase.end for phase in (*wanted, *settled) if phase.end is not None]
-    bounds = sorted({bound for bound in (*starts, *ends) if bound < now})
+    past = [phase for phase in (*wanted, *settled) if phase.start < now]
+    starts = [phase.start for phase in past]
+    ends = [phase.end for phase in past if phase.end is not None and phase.end < now]
+    bounds = sorted({*starts, *ends})
+    each = zip(pairwise([*bounds, now]), running_at(settled, bounds), running_at(wanted, bounds), strict=True)
     found: list[Missed] = []
-    for start, end in pairwise([*bounds, now]):
-        was, becomes = running_at(settled, start), running_at(wanted, start)
+    for (start, end), was, becomes in each:
         if _billed(was) == _billed(becomes):
             continue
         last = found[-1] if found else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -65,9 +65,14 @@ class Interval(Protocol):
     def end(self) -> datetime | None: ...  # noqa: D102 (said above)
 
 
-def running_at[T: Interval](intervals: Iterable[T], moment: datetime) -> T | None:
-    """The first of these that runs at a moment."""
-    return next((one for one in intervals if one.start <= moment and (one.end is None or moment < one.end)), None)
+def running_at[T: Interval](intervals: Iterable[T], moments: Iterable[datetime]) -> Iterator[T | None]:
+    """Which of these runs at each of the moments, None where none does. Both are sorted, and the intervals do not overlap."""
+    waiting = iter(intervals)
+    one = next(waiting, None)
+    for moment in moments:
+        while one is not None and one.end is not None and one.end <= moment:
+            one = next(waiting, None)
+        yield one if one is not None and one.start <= moment else None
 
 
 def iso(value: datetime | None) -> str | None:

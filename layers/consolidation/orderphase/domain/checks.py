@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 from orderphase.domain.calendar import day, period
@@ -24,13 +25,18 @@ COLLECTION_METHODS = ("charge_automatically", "send_invoice")
 _WHOLE = 100  # percent
 _PERCENT_DECIMALS = 2  # Stripe: more decimals of percent_off are not documented
 
+_NOTHING_STATED = PhaseSettings()
+
 type Fault = tuple[str, str]
 """A finding's code and message."""
 
 
 @dataclass(slots=True)
 class Examined:
-    """The spans that can be compared, what each order states (by order id), the findings so far, the contract's currency."""
+    """The spans that can be compared, those of older orders first, and of one order by the ids of the lines.
+
+    settings: of the orders that state something, by id. findings: those so far. currency: the contract's.
+    """
 
     spans: list[Span] = field(default_factory=list)
     settings: dict[str, PhaseSettings] = field(default_factory=dict)
@@ -39,7 +45,7 @@ class Examined:
 
 
 def examine(orders: Sequence[Order], policies: Policies) -> Examined:
-    """Check every order and line by itself. `orders` go from the oldest to the newest."""
+    """Check every order and line by itself. `orders` go from the oldest to the newest, their lines by id."""
     examination = _Examination(orders, policies)
     examination.run()
     return examination.result
@@ -64,23 +70,27 @@ class _Examination:
         self.summing = policies.quantity_conflict == "sum"
         self.zone = ZoneInfo(policies.time_zone)
         self.result = Examined()
-        self.lines = {line.id: (line, order) for order in orders for line in order.lines}
-        self.spans: dict[str, Span] = {}
         self.reductions: dict[str, list[Reduction]] = {}
 
     def run(self) -> None:
         self._currency()
         for rank, order in enumerate(self.orders):
-            self.result.settings[order.id] = self._settings(order)
+            settings = self._settings(order)
+            if settings != _NOTHING_STATED:
+                self.result.settings[order.id] = settings
+            owner = (order.id,)
             for line in order.lines:
-                if line.quantity == 0:
+                if _is_plain(line) and not order.is_reduction:
+                    self.result.spans.append(_span(line, owner, rank, line.price_id))
+                elif line.quantity == 0:
                     zero = f"The quantity of {self._where(line, order)} is 0, so it is not billed."
                     self._report_line([("zero_quantity", zero)], line, order)
                 elif self._is_reduction(line, order):
                     self._keep_reduction(line, order)
                 else:
                     self._keep_span(line, order, rank)
-        self._reduce()
+        if self.reductions:
+            self._reduce()
 
     def _where(self, line: OrderLine, order: Order) -> _Where:
         return _Where(line, order, self.zone)
@@ -169,17 +179,8 @@ class _Examination:
         self._report_line(faults, line, order)
         self.result.findings += self._price_remarks(line, order, where)
         if line.end is None or line.start < line.end:
-            self.spans[line.id] = Span(
-                line=line,
-                rank=rank,
-                start=line.start,
-                end=line.end,
-                price=None if faults else line.price,
-                quantity=int(line.quantity),
-                discount=_discount(line.percent_off, line.amount_off),
-                lines=(line.id,),
-                orders=(order.id,),
-            )
+            discount = _discount(line.percent_off, line.amount_off)
+            self.result.spans.append(_span(line, (order.id,), rank, None if faults else line.price, discount))
 
     def _shape_faults(self, line: OrderLine, order: Order) -> Iterator[Fault]:
         if line.quantity % 1:
@@ -224,30 +225,40 @@ class _Examination:
             yield self._about("price_rounded", f"The price of {where} is finer than Stripe takes: {amounts}.", line, order)
 
     def _reduce(self) -> None:
+        lines = {line.id: (line, order) for order in self.orders for line in order.lines}
+        spans = {span.line.id: [span] for span in self.result.spans}
         for original, reductions in self.reductions.items():
-            whole = self.spans.pop(original, None)
-            if whole is None:
-                why = self._not_reducible(original)
-                self.result.findings += [one.refused("negative_quantity", why) for one in reductions if why]
-            elif whole.price is None:
-                self.result.spans.append(whole)
-            else:
-                order = self.lines[original][1]
-                spans, findings = reduce_span(whole, order, reductions, self.zone)
-                self.result.spans += spans
+            line, order = lines.get(original, (None, None))
+            if line is None or order is None:
+                self._refuse(reductions, f"names line {original}, which is on no activated order of this contract")
+            elif line.quantity == 0:
+                self._refuse(reductions, f"takes away from {describe_line(line, order)}, whose quantity is 0")
+            elif self._is_reduction(line, order):
+                self._refuse(reductions, f"takes away from {describe_line(line, order)}, which is a reduction itself")
+            elif original in spans and spans[original][0].price is not None:
+                spans[original], findings = reduce_span(spans[original][0], order, reductions, self.zone)
                 self.result.findings += findings
-        self.result.spans += self.spans.values()
+        self.result.spans = [*chain.from_iterable(spans.values())]
 
-    def _not_reducible(self, original: str) -> str | None:
-        """Why nothing can be taken from `original`; None where it has a finding of its own already."""
-        if original not in self.lines:
-            return f"names line {original}, which is on no activated order of this contract"
-        line, order = self.lines[original]
-        if line.quantity == 0:
-            return f"takes away from {describe_line(line, order)}, whose quantity is 0"
-        if self._is_reduction(line, order):
-            return f"takes away from {describe_line(line, order)}, which is a reduction itself"
-        return None
+    def _refuse(self, reductions: Iterable[Reduction], why: str) -> None:
+        self.result.findings += [one.refused("negative_quantity", why) for one in reductions]
+
+
+def _is_plain(line: OrderLine) -> bool:
+    """Whether nothing can be wrong with a line by itself, as with most: none of the checks has to look at it."""
+    quantity = line.quantity
+    return bool(
+        line.price_id
+        and line.reduces is None
+        and quantity > 0
+        and quantity == int(quantity)
+        and not (line.percent_off or line.amount_off)
+        and (line.end is None or line.start < line.end)
+    )
+
+
+def _span(line: OrderLine, owner: tuple[str], rank: int, price: str | None, discount: Discount | None = None) -> Span:
+    return Span(line, rank, line.start, line.end, price, int(line.quantity), discount, (line.id,), owner)
 
 
 def _prices(line: OrderLine) -> str:

@@ -10,9 +10,10 @@ from typing import Literal
 
 from orderphase.domain.catalogue import BillingInterval, refused_together
 from orderphase.domain.checks import Examined
-from orderphase.domain.overlaps import SETTINGS, Ids, Listing, Moment, Roll, Turn
+from orderphase.domain.findings import severity
+from orderphase.domain.overlaps import SETTINGS, Ids, Listing, Moment, PriceTrack, flat
 from orderphase.domain.policies import Policies
-from orderphase.domain.spans import Boundary, Span
+from orderphase.domain.spans import Boundary
 
 MAX_ITEMS = 20
 """Stripe: at most 20 items in a phase, as on a subscription."""
@@ -48,82 +49,77 @@ class Gap:
 
 @dataclass(slots=True)
 class Survey:
-    """All conditions and gaps of a contract."""
+    """All conditions and gaps of a contract. refused: whether one of them is an error."""
 
     conditions: list[Condition] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    refused: bool = False
 
-
-def survey(examined: Examined, policies: Policies, boundaries: Iterable[Boundary]) -> Survey:
-    """Find every conflict between the spans, and every gap."""
-    surveyor = _Surveyor(examined, policies)
-    for boundary in boundaries:
-        surveyor.go_past(boundary)
-    surveyor.finish()
-    return surveyor.result
+    def begin(self, condition: Condition) -> None:
+        """Something holds from now on."""
+        self.conditions.append(condition)
+        self.refused = self.refused or severity(condition.code) == "error"
 
 
 class _Conditions:
-    """The conditions of one subject, by code."""
+    """The conditions of one subject that hold, by code."""
 
-    def __init__(self, kind: Kind, subject: str, over: list[Condition]) -> None:
+    def __init__(self, kind: Kind, subject: str, survey: Survey) -> None:
+        self.holding: dict[str, Condition] = {}
         self._kind: Kind = kind
         self._subject = subject
-        self._over = over
-        self._holding: dict[str, Condition] = {}
+        self._survey = survey
 
     def turn(self, now: datetime, codes: Iterable[str]) -> Mapping[str, Condition]:
         """From `now` on exactly `codes` hold. Answers their conditions: those that began before, and new ones."""
         codes = set(codes)
-        for code in self._holding.keys() - codes:
-            condition = self._holding.pop(code)
-            condition.end = now
-            self._over.append(condition)
-        for code in codes - self._holding.keys():
-            self._holding[code] = Condition(code, self._kind, self._subject, now)
-        return self._holding
-
-    def finish(self) -> None:
-        """What still holds holds for ever."""
-        self._over.extend(self._holding.values())
+        for code in self.holding.keys() - codes:
+            self.holding.pop(code).end = now
+        for code in codes - self.holding.keys():
+            self.holding[code] = Condition(code, self._kind, self._subject, now)
+            self._survey.begin(self.holding[code])
+        return self.holding
 
 
-class _Surveyor:
-    def __init__(self, examined: Examined, policies: Policies) -> None:
+class Surveyor:
+    """Finds every conflict between the spans, and every gap, as the sweep goes past the boundaries.
+
+    It looks only at what the last boundary has touched, and at conditions that hold.
+    """
+
+    def __init__(self, examined: Examined, policies: Policies, moment: Moment) -> None:
         self.result = Survey()
-        self._moment = Moment(examined.settings, policies.quantity_conflict)
-        over = self.result.conditions
+        self._moment = moment
         self._of_price: dict[str, _Conditions] = {}
-        self._of_setting = {name: _Conditions("setting", name, over) for name in SETTINGS}
-        self._of_items = _Conditions("items", "", over)
+        self._of_setting = {name: _Conditions("setting", name, self.result) for name in SETTINGS}
+        self._of_items = _Conditions("items", "", self.result)
         self._mixed = policies.billing_mode == "flexible"
         self._known = {span.price: span.line.interval for span in examined.spans if span.price and span.line.interval}
         self._intervals: Counter[BillingInterval] = Counter()
-        self._covering: dict[Span, None] = {}
+        self._clash = False
         self._billed = False
         self._hole: tuple[datetime, Ids] | None = None
 
-    def go_past(self, boundary: Boundary) -> None:
-        """Go past the next boundary."""
-        turn = self._moment.turn(boundary)
-        for track in turn.touched:
-            self._look_at_price(track.price, track.codes, boundary.now)
-        self._look_at_settings(boundary.now)
-        self._look_at_items(turn, boundary.now)
-        self._look_for_gaps(turn, boundary)
+    def look(self, boundary: Boundary) -> None:
+        """Look at what the moment has become at a boundary that it has just gone past."""
+        moment = self._moment
+        for track in moment.touched:
+            if track.codes or track.price in self._of_price:
+                self._look_at_price(track, boundary.now)
+        if moment.restated:
+            self._look_at_settings(boundary.now)
+        if moment.changed or self._of_items.holding:
+            self._look_at_items(boundary.now)
+        billed = bool(moment.items or moment.covering)
+        if billed is not self._billed:
+            self._look_at_gap(boundary)
+            self._billed = billed
 
-    def finish(self) -> None:
-        """There are no more boundaries."""
-        for conditions in (*self._of_price.values(), *self._of_setting.values(), self._of_items):
-            conditions.finish()
-
-    def _look_at_price(self, price: str, codes: Mapping[str, Roll], now: datetime) -> None:
-        if price not in self._of_price:
-            if not codes:
-                return
-            self._of_price[price] = _Conditions("price", price, self.result.conditions)
-        for code, condition in self._of_price[price].turn(now, codes).items():
-            condition.listing.read(codes[code])
+    def _look_at_price(self, track: PriceTrack, now: datetime) -> None:
+        if track.price not in self._of_price:
+            self._of_price[track.price] = _Conditions("price", track.price, self.result)
+        for code, condition in self._of_price[track.price].turn(now, track.codes).items():
+            condition.listing.read(track.codes[code])
 
     def _look_at_settings(self, now: datetime) -> None:
         for name, stated in self._moment.settings.stated.items():
@@ -131,49 +127,50 @@ class _Surveyor:
             for condition in self._of_setting[name].turn(now, codes).values():
                 condition.listing.read(stated.orders)
 
-    def _look_at_items(self, turn: Turn, now: datetime) -> None:
-        for track in turn.appeared:
-            if interval := self._known.get(track.price):
-                self._intervals[interval] += 1
-        for track in turn.vanished:
-            if interval := self._known.get(track.price):
-                self._intervals[interval] -= 1
-                if not self._intervals[interval]:
-                    del self._intervals[interval]
-        codes = ["too_many_items"] if len(self._moment.items) > MAX_ITEMS else []
-        if refused_together(self._intervals, mixed=self._mixed):
+    def _look_at_items(self, now: datetime) -> None:
+        moment = self._moment
+        if self._known:
+            self._count_intervals()
+        codes = ["too_many_items"] if len(moment.items) > MAX_ITEMS else []
+        if self._clash:
             codes.append("interval_conflict")
+        if not codes and not self._of_items.holding:
+            return
         for code, condition in self._of_items.turn(now, codes).items():
-            for track in self._moment.items.values() if condition.start == now else turn.touched:
+            for track in moment.items.values() if condition.start == now else moment.touched:
                 if track.value is not None and (code == "too_many_items" or track.price in self._known):
                     condition.listing.read(track.counted)
 
-    def _look_for_gaps(self, turn: Turn, boundary: Boundary) -> None:
-        for span in boundary.ended:
-            self._covering.pop(span, None)
-        for span in boundary.begun:
-            if span.price is None:
-                self._covering[span] = None
-        billed = bool(self._moment.items or self._covering)
-        if self._billed and not billed:
-            self._hole = boundary.now, _just_before(turn, boundary)
-        elif billed and self._hole is not None:
+    def _count_intervals(self) -> None:
+        """Keep in step how often each interval is billed, and whether Stripe takes those that are."""
+        before = set(self._intervals)
+        for track in self._moment.touched:
+            interval = self._known.get(track.price)
+            if interval is None or (track.was is None) is (track.value is None):
+                continue
+            self._intervals[interval] += 1 if track.was is None else -1
+            if not self._intervals[interval]:
+                del self._intervals[interval]
+        if self._intervals.keys() != before:
+            self._clash = refused_together(self._intervals, mixed=self._mixed)
+
+    def _look_at_gap(self, boundary: Boundary) -> None:
+        """Something is billed, or at least covers its time, and before nothing did; or the other way round."""
+        moment = self._moment
+        if self._billed:
+            self._hole = boundary.now, _just_before(moment, boundary)
+        elif self._hole is not None:
             since, before = self._hole
-            self._hole = None
-            after = [span.lines for span in self._covering]
-            after += [lines for track in self._moment.items.values() for lines in track.all.present]
-            self.result.gaps.append(Gap(since, boundary.now, before, _flat(after)))
-        self._billed = billed
+            after = [span.lines for span in moment.covering]
+            after += [lines for track in moment.items.values() for lines in track.all.present]
+            self.result.gaps.append(Gap(since, boundary.now, before, flat(after)))
+            self.result.refused = True
 
 
-def _just_before(turn: Turn, boundary: Boundary) -> Ids:
+def _just_before(moment: Moment, boundary: Boundary) -> Ids:
     """The lines that were billed, or at least covered their time, until a boundary after which nothing is."""
-    vanished = {track.price for track in turn.vanished}
+    vanished = {track.price: track for track in moment.touched if track.was is not None}
     begun = {span.lines for span in boundary.begun}
     before = [span.lines for span in boundary.ended if span.price is None or span.price in vanished]
-    before += [lines for track in turn.vanished for lines in track.all.present if lines not in begun]
-    return _flat(before)
-
-
-def _flat(groups: Iterable[Ids]) -> Ids:
-    return tuple(dict.fromkeys(line for lines in groups for line in lines))
+    before += [lines for track in vanished.values() for lines in track.all.present if lines not in begun]
+    return flat(before)

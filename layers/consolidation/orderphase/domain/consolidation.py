@@ -1,25 +1,26 @@
 """Consolidation: order lines become a gapless, non-overlapping series of phases, or all the reasons why they cannot.
 
-One sweep over the boundaries of all lines finds what is wrong; only where nothing is, a second one draws the phases. At each
-boundary only the prices that it touches are looked at again, so n lines cost O(n log n) for sorting, and beyond that only the
-size of the answer.
+One sweep over the boundaries of all lines finds what is wrong, and draws the phases until something is. At each boundary only
+the prices that it touches are looked at again, so n lines cost O(n log n) for sorting, and beyond that only the size of what is
+drawn and told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
-from orderphase.domain.checks import Examined, examine
-from orderphase.domain.conflicts import survey
+from orderphase.domain.checks import examine
+from orderphase.domain.conflicts import Surveyor
 from orderphase.domain.findings import has_errors, in_order
 from orderphase.domain.lines import Order
-from orderphase.domain.overlaps import Listing, Moment, PriceTrack, Value
+from orderphase.domain.overlaps import Listing, Moment, PriceTrack, flat
 from orderphase.domain.phases import Consolidation, Phase, PhaseItem, PhaseSettings, end_behavior
 from orderphase.domain.policies import Policies
-from orderphase.domain.spans import Boundary, boundaries
+from orderphase.domain.spans import boundaries
 from orderphase.domain.wording import survey_findings
 
 
@@ -29,25 +30,25 @@ def consolidate(orders: Sequence[Order], policies: Policies) -> Consolidation:
     Ids of orders and lines are unique. The answer does not depend on the sequence of `orders` or of their lines. It holds every
     finding; with an error among them, there are no phases.
     """
-    orders = sorted((_sorted_lines(order) for order in orders), key=lambda order: order.age)
+    orders = sorted(map(_sorted_lines, orders), key=attrgetter("age"))
     examined = examine(orders, policies)
-    bounds = boundaries(examined.spans)
-    surveyed = survey(examined, policies, bounds)
+    moment = Moment(examined.settings, policies.quantity_conflict)
+    surveyor, pencil = Surveyor(examined, policies, moment), _Pencil(moment)
+    surveyed, refused = surveyor.result, has_errors(examined.findings)
+    for boundary in boundaries(examined.spans):
+        moment.go_past(boundary)
+        surveyor.look(boundary)
+        if not (refused or surveyed.refused):
+            pencil.go_past(boundary.now)
+    pencil.close(None)
     findings = in_order([*examined.findings, *survey_findings(surveyed, orders, ZoneInfo(policies.time_zone))])
-    phases = () if has_errors(findings) else _draw(examined, policies, bounds)
+    phases = () if refused or surveyed.refused else tuple(pencil.phases)
     return Consolidation(phases, end_behavior(phases), findings, examined.currency)
 
 
 def _sorted_lines(order: Order) -> Order:
-    return replace(order, lines=tuple(sorted(order.lines, key=lambda line: line.id)))
-
-
-def _draw(examined: Examined, policies: Policies, bounds: Iterable[Boundary]) -> tuple[Phase, ...]:
-    pencil = _Pencil(Moment(examined.settings, policies.quantity_conflict))
-    for boundary in bounds:
-        pencil.go_past(boundary)
-    pencil.close(None)
-    return tuple(pencil.phases)
+    lines = tuple(sorted(order.lines, key=attrgetter("id")))
+    return order if lines == order.lines else replace(order, lines=lines)
 
 
 class _Pencil:
@@ -56,50 +57,44 @@ class _Pencil:
     def __init__(self, moment: Moment) -> None:
         self.phases: list[Phase] = []
         self._moment = moment
-        # The phase that is open: since when, its settings, the value and the lines of each price, and the items made of them.
+        # The phase that is open: since when, its settings and its items.
         self._since: datetime | None = None
         self._settings = PhaseSettings()
-        self._values: dict[str, Value] = {}
-        self._listings: dict[str, Listing] = {}
         self._items: dict[str, PhaseItem] = {}
-        # Prices whose lines have come or gone while it was open, so that the next phase lists them anew.
+        # Prices whose lines have come or gone while it was open, so that the next phase lists them anew; and of those that are
+        # billed, all their lines since it was opened.
         self._stirred: dict[str, PriceTrack] = {}
+        self._listings: dict[str, Listing] = {}
 
-    def go_past(self, boundary: Boundary) -> None:
-        """Go past the next boundary."""
-        turn = self._moment.turn(boundary)
-        touched = {track.price: track for track in turn.touched}
-        if turn.changed:
-            self.close(boundary.now)
-            self._open(boundary.now, self._stirred | touched)
-            self._stirred = {}
-        else:
-            self._stirred.update(touched)
-            for price in touched.keys() & self._values.keys():
-                self._list(touched[price])
+    def go_past(self, now: datetime) -> None:
+        """Go past the next boundary, as the moment has."""
+        if self._moment.changed:
+            self.close(now)
+            self._open(now)
+            return
+        for track in self._moment.touched:
+            self._stirred[track.price] = track
+            if item := self._items.get(track.price):
+                if track.price not in self._listings:
+                    self._listings[track.price] = Listing(item.lines)
+                self._listings[track.price].read(track.counted)
 
     def close(self, now: datetime | None) -> None:
         """End the open phase, if there is one with items; `now` None = it goes on for ever."""
-        if self._since is not None and self._values:
-            items = tuple([self._items.get(price) or self._item(price) for price in self._values])
-            self.phases.append(Phase(self._since, now, items, self._settings))
+        if self._since is None or not self._items:
+            return
+        for price, listing in self._listings.items():
+            self._items[price] = replace(self._items[price], lines=listing.ids)
+        self.phases.append(Phase(self._since, now, tuple(self._items.values()), self._settings))
 
-    def _open(self, now: datetime, tracks: dict[str, PriceTrack]) -> None:
+    def _open(self, now: datetime) -> None:
         self._since = now
         self._settings = self._moment.settings.value
-        for price, track in tracks.items():
-            if track.value is None:
-                self._values.pop(price, None)
+        for track in (*self._stirred.values(), *self._moment.touched):
+            if track.value is not None:
+                quantity, discount = track.value
+                self._items[track.price] = PhaseItem(track.price, quantity, discount, flat(track.counted.present))
             else:
-                self._values[price] = track.value
-                self._listings[price] = Listing()
-                self._list(track)
-
-    def _list(self, track: PriceTrack) -> None:
-        self._listings[track.price].read(track.counted)
-        self._items.pop(track.price, None)
-
-    def _item(self, price: str) -> PhaseItem:
-        quantity, discount = self._values[price]
-        item = self._items[price] = PhaseItem(price, quantity, discount, self._listings[price].ids)
-        return item
+                self._items.pop(track.price, None)
+        self._stirred.clear()
+        self._listings.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
 from typing import Literal
 
 from orderphase.domain.calendar import running_at
@@ -45,8 +44,8 @@ def _side_by_side(
     """Each interval in which neither side changes, with what either holds; None where it holds nothing."""
     spans = [span for span in (*before, *after) if span.end is None or span.end > since]
     bounds = sorted({max(span.start, since) for span in spans} | {span.end for span in spans if span.end is not None})
-    for start, end in zip_longest(bounds, bounds[1:]):
-        was, becomes = running_at(before, start), running_at(after, start)
+    ends = [*bounds, None][1:]
+    for start, end, was, becomes in zip(bounds, ends, running_at(before, bounds), running_at(after, bounds), strict=True):
         if was is not None or becomes is not None:
             yield start, end, was.content if was else None, becomes.content if becomes else None
 

@@ -142,10 +142,14 @@ def finding(
     end: datetime | None = None,
 ) -> Finding:
     """Make a finding; severity and remedy belong to its code."""
-    severity: Severity = "warning" if code in _WARNINGS else "error"
     return Finding(
-        code, severity, message, tuple(dict.fromkeys(lines)), tuple(dict.fromkeys(orders)), start, end, REMEDIES[code]
+        code, severity(code), message, tuple(dict.fromkeys(lines)), tuple(dict.fromkeys(orders)), start, end, REMEDIES[code]
     )
+
+
+def severity(code: str) -> Severity:
+    """What a finding of this code is, unless a policy decides."""
+    return "warning" if code in _WARNINGS else "error"
 
 
 def sentence(text: str) -> str:

@@ -1,13 +1,14 @@
 """What holds at one moment of the sweep: how much of each price, which settings, and what is wrong with either.
 
-Everything is counted, so that a span that begins or ends costs no look at the others.
+Everything is counted, so that a span that begins or ends costs no look at the others. A price that one span alone asks for,
+as most do, needs no counting; it begins where a second one comes.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from itertools import chain
 from typing import Any, Final, Literal
 
 from orderphase.domain.lines import Discount
@@ -25,16 +26,25 @@ SETTINGS = ("collection_method", "days_until_due", "discount")
 """What orders state about a phase, by the names in `PhaseSettings`."""
 
 
-class Roll:
-    """Who is present, and everybody who ever arrived, in that order."""
+def flat(members: Collection[Ids]) -> Ids:
+    """All ids of these, each once. Of one alone, its own tuple."""
+    if len(members) == 1:
+        return next(iter(members))
+    return tuple(dict.fromkeys(chain.from_iterable(members)))
+
+
+class Roll[What]:
+    """Who is present, with what they stand for, and everybody who ever arrived, in that order."""
+
+    __slots__ = ("arrivals", "present")
 
     def __init__(self) -> None:
-        self.present: dict[Ids, None] = {}
+        self.present: dict[Ids, What] = {}
         self.arrivals: list[Ids] = []
 
-    def enter(self, member: Ids) -> None:
+    def enter(self, member: Ids, what: What) -> None:
         """`member` is present from now on."""
-        self.present[member] = None
+        self.present[member] = what
         self.arrivals.append(member)
 
     def leave(self, member: Ids) -> None:
@@ -45,60 +55,85 @@ class Roll:
 class Listing:
     """Collects the ids of all who are present on one roll or several while it is kept; it reads each entry only once."""
 
-    def __init__(self) -> None:
-        self._ids: dict[str, None] = {}
-        self._read: dict[Roll, int] = {}
+    __slots__ = ("_ids", "_read")
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids = dict.fromkeys(ids)
+        self._read: dict[Roll[Any], int] = {}
 
     @property
     def ids(self) -> Ids:
         """Every id so far, each once."""
         return tuple(self._ids)
 
-    def read(self, roll: Roll) -> None:
+    def read(self, roll: Roll[Any]) -> None:
         """Add who is present on `roll` and not listed yet."""
         if roll in self._read:
             members = [member for member in roll.arrivals[self._read[roll] :] if member in roll.present]
         else:
             members = list(roll.present)
         self._read[roll] = len(roll.arrivals)
-        for member in members:
-            self._ids.update(dict.fromkeys(member))
+        self._ids.update(dict.fromkeys(chain.from_iterable(members)))
 
 
-class Tally(Roll):
-    """The spans of one price, with their quantities and discounts counted."""
+class Tally(Roll[Span]):
+    """The spans of one price. Their quantities and discounts are counted from the first time that somebody asks."""
+
+    __slots__ = ("_counting", "discounts", "quantities", "total")
 
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
         self.quantities: dict[int, int] = {}
         self.discounts: dict[Discount | None, int] = {}
+        self._counting = False
 
     def add(self, span: Span) -> None:
         """A span begins."""
-        self.enter(span.lines)
-        self.total += span.quantity
-        _increase(self.quantities, span.quantity)
-        _increase(self.discounts, span.discount)
+        self.enter(span.lines, span)
+        if self._counting:
+            self._count(span)
 
     def remove(self, span: Span) -> None:
         """A span ends."""
         self.leave(span.lines)
-        self.total -= span.quantity
-        _decrease(self.quantities, span.quantity)
-        _decrease(self.discounts, span.discount)
+        if self._counting:
+            self.total -= span.quantity
+            _decrease(self.quantities, span.quantity)
+            _decrease(self.discounts, span.discount)
+
+    def count(self) -> None:
+        """Count who is present; from now on the counts are kept in step."""
+        if not self._counting:
+            self._counting, self.total = True, 0
+            self.quantities.clear()
+            self.discounts.clear()
+            for span in self.present.values():
+                self._count(span)
+
+    def rest(self) -> None:
+        """Nobody asks for the counts for a while."""
+        self._counting = False
+
+    def _count(self, span: Span) -> None:
+        self.total += span.quantity
+        _increase(self.quantities, span.quantity)
+        _increase(self.discounts, span.discount)
 
 
 class PriceTrack:
     """One price: the spans that ask for it now, and what they amount to under the policy `quantity_conflict`.
 
-    value: what is billed, None = nothing. all: every span. counted: those that count, which under `latest` are the newest
-    order's. codes: the findings that hold now, each with the spans concerned.
+    value: what is billed, None = nothing; `was` before the last boundary that touched it. all: every span. counted: those that
+    count, which under `latest` are the newest order's. codes: the findings that hold now, each with the spans concerned.
     """
+
+    __slots__ = ("_by_rank", "_policy", "_ranks", "all", "codes", "counted", "price", "value", "was")
 
     def __init__(self, price: str, policy: Literal["error", "sum", "latest"]) -> None:
         self.price = price
         self.value: Value | None = None
+        self.was: Value | None = None
         self.all = Tally()
         self.counted = self.all
         self.codes: dict[str, Tally] = {}
@@ -123,8 +158,26 @@ class PriceTrack:
 
     def turn(self) -> bool:
         """Look again after spans have begun or ended; answers whether the value is another one."""
-        before = self.value
+        self.was = self.value
         self.counted = self._newest() if self._policy == "latest" else self.all
+        present = self.all.present
+        if len(present) > 1:
+            self._compare()
+            return self.value != self.was
+        self.all.rest()
+        self.codes = {}
+        self.value = None
+        for span in present.values():
+            if span.quantity > 0:
+                self.value = span.quantity, span.discount
+            else:
+                # Under `sum`; what else is below 0 has no price.
+                self.value, self.codes = CONFLICTED, {"negative_quantity": self.counted}
+        return self.value != self.was
+
+    def _compare(self) -> None:
+        self.all.count()
+        self.counted.count()
         self.codes = dict.fromkeys(self._conflicts(), self.counted)
         if self.codes:
             self.value = CONFLICTED
@@ -134,7 +187,6 @@ class PriceTrack:
                 self.codes = {"duplicate_line": duplicates}
         else:
             self.value = None
-        return self.value != before
 
     def _newest(self) -> Tally:
         while self._ranks and not self._by_rank[-self._ranks[0]].present:
@@ -160,101 +212,105 @@ class Stated:
     """One setting: which values are stated now and how often, and the orders that state one."""
 
     def __init__(self) -> None:
-        self.orders = Roll()
+        self.orders = Roll[Any]()
         self.values: dict[Any, int] = {}
 
 
 class SettingsTrack:
-    """What the orders that have an active line state about the phase."""
+    """What the orders that have an active line state about the phase. `settings`: of those that state something."""
 
     def __init__(self, settings: Mapping[str, PhaseSettings]) -> None:
         self.value = PhaseSettings()
         self.stated = {name: Stated() for name in SETTINGS}
         self._settings = settings
         self._active: dict[str, int] = {}
+        self._stirred = False
 
     def add(self, order: str) -> None:
         """A line of `order` begins."""
-        _increase(self._active, order)
-        if self._active[order] == 1:
-            for stated, value in self._of(order):
-                stated.orders.enter((order,))
-                _increase(stated.values, value)
+        if order in self._settings:
+            _increase(self._active, order)
+            if self._active[order] == 1:
+                self._stirred = True
+                for stated, value in self._of(order):
+                    stated.orders.enter((order,), value)
+                    _increase(stated.values, value)
 
     def remove(self, order: str) -> None:
         """A line of `order` ends."""
-        _decrease(self._active, order)
-        if order not in self._active:
-            for stated, value in self._of(order):
-                stated.orders.leave((order,))
-                _decrease(stated.values, value)
+        if order in self._settings:
+            _decrease(self._active, order)
+            if order not in self._active:
+                self._stirred = True
+                for stated, value in self._of(order):
+                    stated.orders.leave((order,))
+                    _decrease(stated.values, value)
 
     def turn(self) -> bool:
-        """Look again after lines have begun or ended; answers whether the settings are others."""
-        before = self.value
-        self.value = PhaseSettings(**{name: next(iter(stated.values), None) for name, stated in self.stated.items()})
-        return self.value != before
+        """Look again after lines have begun or ended; answers whether other orders than before state something."""
+        stirred, self._stirred = self._stirred, False
+        if stirred:
+            self.value = PhaseSettings(**{name: next(iter(stated.values), None) for name, stated in self.stated.items()})
+        return stirred
 
     def _of(self, order: str) -> list[tuple[Stated, Any]]:
         values = ((self.stated[name], getattr(self._settings[order], name)) for name in SETTINGS)
         return [(stated, value) for stated, value in values if value is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a boundary has done: the prices that it touched, those billed from now on, and those billed no longer.
-
-    changed: whether a price has another value, or the settings are others, so that a new phase begins.
-    """
-
-    touched: list[PriceTrack]
-    appeared: list[PriceTrack]
-    vanished: list[PriceTrack]
-    changed: bool
-
-
 class Moment:
-    """All prices and the settings as they are between two boundaries. `items`: the prices that are billed."""
+    """All prices and the settings as they are between two boundaries.
+
+    items: the prices that are billed. covering: the spans without a price. touched: the prices whose spans came or went at the
+    last boundary; `restated` whether orders did that state something; `changed` whether a price has another value since, or the
+    settings are others, so that a new phase begins.
+    """
 
     def __init__(self, settings: Mapping[str, PhaseSettings], policy: Literal["error", "sum", "latest"]) -> None:
         self.items: dict[str, PriceTrack] = {}
         self.settings = SettingsTrack(settings)
+        self.covering: dict[Span, None] = {}
+        self.touched: list[PriceTrack] = []
+        self.restated = False
+        self.changed = False
         self._policy = policy
         self._tracks: dict[str, PriceTrack] = {}
 
-    def turn(self, boundary: Boundary) -> Turn:
-        """Go past the next boundary. Spans without a price are passed over."""
-        touched = self._pass(boundary)
-        changed = self.settings.turn()
-        appeared: list[PriceTrack] = []
-        vanished: list[PriceTrack] = []
-        for track in touched:
-            changed |= track.turn()
-            if track.value is None:
-                if self.items.pop(track.price, None):
-                    vanished.append(track)
-            elif track.price not in self.items:
-                self.items[track.price] = track
-                appeared.append(track)
-        return Turn(touched, appeared, vanished, changed)
-
-    def _pass(self, boundary: Boundary) -> list[PriceTrack]:
+    def go_past(self, boundary: Boundary) -> None:
+        """Go past the next boundary."""
         touched: dict[str, PriceTrack] = {}
         for span in boundary.ended:
-            if span.price is not None:
-                touched[span.price] = self._tracks[span.price]
-                touched[span.price].remove(span)
-                for order in span.orders:
-                    self.settings.remove(order)
+            if span.price is None:
+                del self.covering[span]
+                continue
+            track = touched[span.price] = self._tracks[span.price]
+            track.remove(span)
+            for order in span.orders:
+                self.settings.remove(order)
         for span in boundary.begun:
-            if span.price is not None:
-                if span.price not in self._tracks:
-                    self._tracks[span.price] = PriceTrack(span.price, self._policy)
-                touched[span.price] = self._tracks[span.price]
-                touched[span.price].add(span)
-                for order in span.orders:
-                    self.settings.add(order)
-        return list(touched.values())
+            if span.price is None:
+                self.covering[span] = None
+                continue
+            if span.price not in self._tracks:
+                self._tracks[span.price] = PriceTrack(span.price, self._policy)
+            track = touched[span.price] = self._tracks[span.price]
+            track.add(span)
+            for order in span.orders:
+                self.settings.add(order)
+        self.touched = list(touched.values())
+        self._turn()
+
+    def _turn(self) -> None:
+        before = self.settings.value
+        self.restated = self.settings.turn()
+        self.changed = self.restated and self.settings.value != before
+        for track in self.touched:
+            if track.turn():
+                self.changed = True
+                if track.value is None:
+                    del self.items[track.price]
+                elif track.was is None:
+                    self.items[track.price] = track
 
 
 def _increase[Key: Hashable](counts: dict[Key, int], key: Key) -> None:

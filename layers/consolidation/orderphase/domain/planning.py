@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
+from itertools import groupby, islice
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -291,7 +293,7 @@ class _Planning:
         if not self.left:
             return self._plan("nothing")
         extra = self._past()
-        left = _joined(self.left)
+        left = [*islice(_joined(self.left), MAX_PHASES + 1)]
         phases, behavior = _window(left, MAX_PHASES)
         starts_now = phases[0].start <= self.now
         first = replace(phases[0], start=self.now) if starts_now else phases[0]
@@ -332,8 +334,10 @@ class _Planning:
 
     def _update(self, schedule: HeldSchedule) -> Plan:
         changes = self._past() if self.left else []
-        left = _joined(self.left)
-        spans, held = wanted_spans(left), self._held(schedule)
+        held = self._held(schedule)
+        # Those that can be sent, or that are held; one more says whether they are all.
+        left = [*islice(_joined(self.left), max(MAX_PHASES, len(held)) + 1)]
+        spans = wanted_spans(left)
         self._check_drift(schedule, spans, held)
         if not left:
             return self._plan("nothing")
@@ -436,10 +440,10 @@ class _Planning:
             return
         if schedule.left[-1].end <= self.now:
             return  # Stripe is about to let it go
-        expected = wanted_spans([phase for phase in settled if phase.end is None or phase.end > self.now])
-        if not expected or agrees(schedule, held, expected, runway=0):
+        applied = [phase for phase in settled if phase.end is None or phase.end > self.now]
+        if not applied or agrees(schedule, held, wanted_spans(applied, limit=len(held) + 1), runway=0):
             return
-        found = differences(expected, held, since=self.now, currency=self.currency)
+        found = differences(wanted_spans(applied), held, since=self.now, currency=self.currency)
         if schedule.end_behavior == "release":  # what comes after its last phase, the schedule leaves open
             found = [one for one in found if held[-1].end is None or one.start < held[-1].end]
         told = "; ".join(f"{one.what} from {self._day(one.start)}" for one in found[:_TOLD]) or "its end"
@@ -482,7 +486,9 @@ def _stated(phases: Iterable[Phase], policies: Policies) -> tuple[Phase, ...]:
     """The phases, where what no order states is stated by the deployment's own choice."""
     if policies.collection_method != SEND_INVOICE:
         return tuple(phases)
-    return tuple([replace(phase, settings=_with_defaults(phase.settings, policies)) for phase in phases])
+    # Few settings serve all phases.
+    settings = {phase.settings: _with_defaults(phase.settings, policies) for phase in phases}
+    return tuple([replace(phase, settings=settings[phase.settings]) for phase in phases])
 
 
 def _with_defaults(settings: PhaseSettings, policies: Policies) -> PhaseSettings:
@@ -497,21 +503,21 @@ def _until(phases: Sequence[Phase], end: datetime | None) -> tuple[Phase, ...]:
     if end is None:
         return tuple(phases)
     kept = [phase for phase in phases if phase.start < end]
-    return tuple([replace(phase, end=end if phase.end is None else min(phase.end, end)) for phase in kept])
+    if kept and (kept[-1].end is None or kept[-1].end > end):
+        kept[-1] = replace(kept[-1], end=end)
+    return tuple(kept)
 
 
-def _joined(phases: Iterable[Phase]) -> list[Phase]:
+def _joined(phases: Iterable[Phase]) -> Iterator[Phase]:
     """The phases with neighbours that bill the same as one: what an order states may be what Stripe does anyway."""
-    joined: list[Phase] = []
-    for phase in phases:
-        last = joined[-1] if joined else None
-        if last is None or content_of(last) != content_of(phase):
-            joined.append(phase)
-            continue
-        lines = {item.price: item.lines for item in phase.items}
-        items = [replace(item, lines=tuple(dict.fromkeys([*item.lines, *lines[item.price]]))) for item in last.items]
-        joined[-1] = replace(last, end=phase.end, items=tuple(items))
-    return joined
+    for _, alike in groupby(phases, content_of):
+        first, *others = alike
+        lines = {item.price: dict.fromkeys(item.lines) for item in first.items} if others else {}
+        for phase in others:
+            for item in phase.items:
+                lines[item.price].update(dict.fromkeys(item.lines))
+        items = [replace(item, lines=tuple(lines[item.price])) for item in first.items] if others else first.items
+        yield replace(first, end=others[-1].end, items=tuple(items)) if others else first
 
 
 def _window(phases: Sequence[Phase], size: int) -> tuple[Sequence[Phase], EndBehavior]:
@@ -583,16 +589,23 @@ def _settings_findings(phases: Sequence[Phase]) -> Iterator[Finding]:
 
 def _discount_findings(phases: Sequence[Phase], currency: str) -> Iterator[Finding]:
     """Amounts that the currency cannot express, which consolidation does not know where the orders state none."""
-    for phase in phases:
+    amounts = {item.discount.amount_off for phase in phases for item in phase.items if item.discount is not None}
+    amounts |= {phase.settings.discount.amount_off for phase in phases if phase.settings.discount is not None}
+    problems = {amount: problem for amount in amounts if amount is not None and (problem := _problem(amount, currency))}
+    for phase in phases if problems else ():
         places = [(phase.settings.discount, _lines([phase])), *((item.discount, item.lines) for item in phase.items)]
         for discount, lines in places:
-            if discount is None or discount.amount_off is None:
-                continue
-            try:
-                whole_minor_units(discount.amount_off, currency)
-            except ValueError as problem:
-                message = f"A discount cannot be given: {problem}."
+            if discount is not None and discount.amount_off in problems:
+                message = f"A discount cannot be given: {problems[discount.amount_off]}."
                 yield finding("discount_out_of_range", message, lines=lines, start=phase.start, end=phase.end)
+
+
+def _problem(amount: Decimal, currency: str) -> str | None:
+    try:
+        whole_minor_units(amount, currency)
+    except ValueError as problem:
+        return str(problem)
+    return None
 
 
 def _lines(phases: Iterable[Phase]) -> list[str]:

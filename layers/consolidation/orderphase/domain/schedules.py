@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice
 from typing import Literal
 
 from orderphase.domain.lines import Discount
@@ -123,12 +123,12 @@ class Span:
 
 def held_spans(schedule: HeldSchedule, phases: Iterable[HeldPhase]) -> list[Span]:
     """What phases of a schedule mean. Those that say the same are one: Stripe splits a phase that is edited underneath."""
-    return _merged([Span(phase.start, phase.end, _held_content(schedule, phase)) for phase in phases])
+    return [*_merged(Span(phase.start, phase.end, _held_content(schedule, phase)) for phase in phases)]
 
 
-def wanted_spans(phases: Iterable[Phase]) -> list[Span]:
-    """What wanted phases mean."""
-    return _merged([Span(phase.start, phase.end, content_of(phase)) for phase in phases])
+def wanted_spans(phases: Iterable[Phase], *, limit: int | None = None) -> list[Span]:
+    """What wanted phases mean; not more than `limit` spans, where only the first matter."""
+    return [*islice(_merged(Span(phase.start, phase.end, content_of(phase)) for phase in phases), limit)]
 
 
 def content_of(phase: Phase) -> Content:
@@ -172,11 +172,14 @@ def _values(discounts: Iterable[HeldDiscount]) -> tuple[Discount | HeldDiscount,
     return tuple([held.value or held for held in discounts])
 
 
-def _merged(spans: list[Span]) -> list[Span]:
-    merged = spans[:1]
-    for before, after in pairwise(spans):
-        if before.end == after.start and before.content == after.content:
-            merged[-1] = Span(merged[-1].start, after.end, after.content)
-        else:
-            merged.append(after)
-    return merged
+def _merged(spans: Iterable[Span]) -> Iterator[Span]:
+    last: Span | None = None
+    for span in spans:
+        if last is not None and last.end == span.start and last.content == span.content:
+            last = Span(last.start, span.end, span.content)
+            continue
+        if last is not None:
+            yield last
+        last = span
+    if last is not None:
+        yield last

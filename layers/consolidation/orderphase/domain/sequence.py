@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -104,9 +105,9 @@ def price_findings(phases: Iterable[Phase], orders: Sequence[Order], zone: ZoneI
     What overlaps at one price is compared, at two prices it is not: whether the later line replaces or adds is not known. Two
     lines of one order are two things that were sold.
     """
-    sold = {line.id: (line, order) for order in orders for line in order.lines if line.entry and not line.price_id}
+    sold = _at_several_prices(orders)
     told: set[str] = set()
-    for phase in phases:
+    for phase in phases if sold else ():
         if phase.end is not None and phase.end <= now:
             continue
         prices: dict[str, list[list[tuple[OrderLine, Order]]]] = {}
@@ -131,6 +132,22 @@ def price_findings(phases: Iterable[Phase], orders: Sequence[Order], zone: ZoneI
             yield finding(
                 "price_changed", sentence(message), lines=[line.id, other.id], orders=ids, start=phase.start, end=phase.end
             )
+
+
+def _at_several_prices(orders: Sequence[Order]) -> dict[str, tuple[OrderLine, Order]]:
+    """The lines, with their orders, of each product that is sold at more than one price, as few are. By the line's id."""
+    own = {line.id: line.price for order in orders for line in order.lines}
+    by_product: defaultdict[str, dict[str, tuple[OrderLine, Order]]] = defaultdict(dict)
+    for order in orders:
+        for line in order.lines:
+            if line.entry and not line.price_id:
+                by_product[line.entry.product.id][line.id] = line, order
+    found: dict[str, tuple[OrderLine, Order]] = {}
+    for lines in by_product.values():
+        # A reduction is listed with the line that it takes from.
+        if len({own.get(line.reduces or line.id) for line, _ in lines.values()}) > 1:
+            found |= lines
+    return found
 
 
 def _of_two_orders(prices: Sequence[Sequence[tuple[OrderLine, Order]]]) -> Iterator[tuple[tuple[OrderLine, Order], ...]]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from operator import attrgetter
 
 from orderphase.domain.lines import Discount, OrderLine
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
+"""After every instant, as those are whole seconds."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+_start_of = attrgetter("start")
+_end_of = attrgetter("end")
+
+
+@dataclass(slots=True, eq=False)
 class Span:
     """A line, or the part of it between two reductions: the time during which it asks for one quantity of one price.
 
@@ -30,7 +36,7 @@ class Span:
     orders: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Boundary:
     """A moment at which spans end and begin."""
 
@@ -39,12 +45,20 @@ class Boundary:
     begun: Sequence[Span]
 
 
-def boundaries(spans: Iterable[Span]) -> list[Boundary]:
-    """Every moment at which a span begins or ends, in order of time. Spans that do so together are sorted: the oldest first."""
-    begun: defaultdict[datetime, list[Span]] = defaultdict(list)
-    ended: defaultdict[datetime, list[Span]] = defaultdict(list)
-    for span in sorted(spans, key=lambda span: (span.start, span.rank, span.line.id)):
-        begun[span.start].append(span)
-        if span.end is not None:
-            ended[span.end].append(span)
-    return [Boundary(now, ended.get(now, ()), begun.get(now, ())) for now in sorted(begun.keys() | ended.keys())]
+def boundaries(spans: Iterable[Span]) -> Iterator[Boundary]:
+    """Every moment at which a span begins or ends, in order of time. Spans that begin together stay in the order given.
+
+    So do those that end together, where they had begun together.
+    """
+    begin = sorted(spans, key=_start_of)
+    end = sorted([span for span in begin if span.end is not None], key=_end_of)
+    starts = [*map(_start_of, begin), _NEVER]
+    ends = [*map(_end_of, end), _NEVER]
+    begun = ended = 0
+    while (now := min(starts[begun], ends[ended])) is not _NEVER:
+        first, last = begun, ended
+        while starts[begun] == now:
+            begun += 1
+        while ends[ended] == now:
+            ended += 1
+        yield Boundary(now, end[last:ended], begin[first:begun])

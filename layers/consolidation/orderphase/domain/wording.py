@@ -21,6 +21,8 @@ _SETTINGS = {"collection_method": "collection methods", "days_until_due": "days 
 
 def survey_findings(survey: Survey, orders: Sequence[Order], zone: ZoneInfo) -> Iterator[Finding]:
     """One finding for each gap and each condition. Dates are shown in `zone`."""
+    if not (survey.gaps or survey.conditions):
+        return
     words = _Words(orders, zone)
     yield from map(words.gap, survey.gaps)
     for condition in survey.conditions:
