@@ -25,8 +25,6 @@ COLLECTION_METHODS = ("charge_automatically", "send_invoice")
 _WHOLE = 100  # percent
 _PERCENT_DECIMALS = 2  # Stripe: more decimals of percent_off are not documented
 
-_NOTHING_STATED = PhaseSettings()
-
 type Fault = tuple[str, str]
 """A finding's code and message."""
 
@@ -75,13 +73,11 @@ class _Examination:
     def run(self) -> None:
         self._currency()
         for rank, order in enumerate(self.orders):
-            settings = self._settings(order)
-            if settings != _NOTHING_STATED:
-                self.result.settings[order.id] = settings
+            self._keep_settings(order)
             owner = (order.id,)
             for line in order.lines:
-                if _is_plain(line) and not order.is_reduction:
-                    self.result.spans.append(_span(line, owner, rank, line.price_id))
+                if not order.is_reduction and (span := _plain(line, rank, owner)):
+                    self.result.spans.append(span)
                 elif line.quantity == 0:
                     zero = f"The quantity of {self._where(line, order)} is 0, so it is not billed."
                     self._report_line([("zero_quantity", zero)], line, order)
@@ -130,7 +126,7 @@ class _Examination:
             message = f"One contract is billed in one currency, but there is {named}."
             self._report_orders([("currency_conflict", message)], *orders)
 
-    def _settings(self, order: Order) -> PhaseSettings:
+    def _keep_settings(self, order: Order) -> None:
         faults: list[Fault] = []
         method, days, where = order.collection_method, order.days_until_due, describe_order(order)
         if method is not None and method not in COLLECTION_METHODS:
@@ -146,7 +142,9 @@ class _Examination:
             faults += wrong
             discount = None
         self._report_orders(faults, order)
-        return PhaseSettings(method, None if days is None else int(days), discount)
+        settings = PhaseSettings(method, None if days is None else int(days), discount)
+        if settings != PhaseSettings():
+            self.result.settings[order.id] = settings
 
     def _is_reduction(self, line: OrderLine, order: Order) -> bool:
         """Salesforce: the lines of a reduction order name the line that they take from.
@@ -179,8 +177,9 @@ class _Examination:
         self._report_line(faults, line, order)
         self.result.findings += self._price_remarks(line, order, where)
         if line.end is None or line.start < line.end:
-            discount = _discount(line.percent_off, line.amount_off)
-            self.result.spans.append(_span(line, (order.id,), rank, None if faults else line.price, discount))
+            price, discount = None if faults else line.price, _discount(line.percent_off, line.amount_off)
+            ids = (line.id,), (order.id,)
+            self.result.spans.append(Span(line, rank, line.start, line.end, price, int(line.quantity), discount, *ids))
 
     def _shape_faults(self, line: OrderLine, order: Order) -> Iterator[Fault]:
         if line.quantity % 1:
@@ -244,21 +243,18 @@ class _Examination:
         self.result.findings += [one.refused("negative_quantity", why) for one in reductions]
 
 
-def _is_plain(line: OrderLine) -> bool:
-    """Whether nothing can be wrong with a line by itself, as with most: none of the checks has to look at it."""
-    quantity = line.quantity
-    return bool(
+def _plain(line: OrderLine, rank: int, orders: tuple[str, ...]) -> Span | None:
+    """The span of a line that can have nothing wrong by itself, as most; None where the checks have to look at it."""
+    quantity = int(line.quantity)
+    if (
         line.price_id
         and line.reduces is None
-        and quantity > 0
-        and quantity == int(quantity)
+        and 0 < quantity == line.quantity
         and not (line.percent_off or line.amount_off)
         and (line.end is None or line.start < line.end)
-    )
-
-
-def _span(line: OrderLine, owner: tuple[str], rank: int, price: str | None, discount: Discount | None = None) -> Span:
-    return Span(line, rank, line.start, line.end, price, int(line.quantity), discount, (line.id,), owner)
+    ):
+        return Span(line, rank, line.start, line.end, line.price_id, quantity, None, (line.id,), orders)
+    return None
 
 
 def _prices(line: OrderLine) -> str:

@@ -162,7 +162,7 @@ class Surveyor:
         elif self._hole is not None:
             since, before = self._hole
             after = [span.lines for span in moment.covering]
-            after += [lines for track in moment.items.values() for lines in track.all.present]
+            after += [lines for track in moment.items.values() for lines in track.present]
             self.result.gaps.append(Gap(since, boundary.now, before, flat(after)))
             self.result.refused = True
 
@@ -172,5 +172,5 @@ def _just_before(moment: Moment, boundary: Boundary) -> Ids:
     vanished = {track.price: track for track in moment.touched if track.was is not None}
     begun = {span.lines for span in boundary.begun}
     before = [span.lines for span in boundary.ended if span.price is None or span.price in vanished]
-    before += [lines for track in vanished.values() for lines in track.all.present if lines not in begun]
+    before += [lines for track in vanished.values() for lines in track.present if lines not in begun]
     return flat(before)

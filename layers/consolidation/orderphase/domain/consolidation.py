@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 from zoneinfo import ZoneInfo
 
@@ -71,30 +72,33 @@ class _Pencil:
         if self._moment.changed:
             self.close(now)
             self._open(now)
-            return
-        for track in self._moment.touched:
-            self._stirred[track.price] = track
-            if item := self._items.get(track.price):
-                if track.price not in self._listings:
-                    self._listings[track.price] = Listing(item.lines)
-                self._listings[track.price].read(track.counted)
+        else:
+            for track in self._moment.touched:
+                self._stir(track)
 
     def close(self, now: datetime | None) -> None:
         """End the open phase, if there is one with items; `now` None = it goes on for ever."""
         if self._since is None or not self._items:
             return
-        for price, listing in self._listings.items():
-            self._items[price] = replace(self._items[price], lines=listing.ids)
+        if self._listings:
+            self._items |= {price: replace(self._items[price], lines=one.ids) for price, one in self._listings.items()}
+            self._listings.clear()
         self.phases.append(Phase(self._since, now, tuple(self._items.values()), self._settings))
 
     def _open(self, now: datetime) -> None:
         self._since = now
         self._settings = self._moment.settings.value
-        for track in (*self._stirred.values(), *self._moment.touched):
+        for track in chain(self._stirred.values(), self._moment.touched):
             if track.value is not None:
                 quantity, discount = track.value
                 self._items[track.price] = PhaseItem(track.price, quantity, discount, flat(track.counted.present))
             else:
                 self._items.pop(track.price, None)
         self._stirred.clear()
-        self._listings.clear()
+
+    def _stir(self, track: PriceTrack) -> None:
+        self._stirred[track.price] = track
+        if item := self._items.get(track.price):
+            if track.price not in self._listings:
+                self._listings[track.price] = Listing(item.lines)
+            self._listings[track.price].read(track.counted)

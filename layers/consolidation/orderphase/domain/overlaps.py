@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, override
 
 from orderphase.domain.lines import Discount
 from orderphase.domain.phases import PhaseSettings
@@ -77,7 +77,7 @@ class Listing:
 
 
 class Tally(Roll[Span]):
-    """The spans of one price. Their quantities and discounts are counted from the first time that somebody asks."""
+    """Spans of one price. Their quantities and discounts are counted from the first time that somebody asks."""
 
     __slots__ = ("_counting", "discounts", "quantities", "total")
 
@@ -98,114 +98,148 @@ class Tally(Roll[Span]):
         """A span ends."""
         self.leave(span.lines)
         if self._counting:
-            self.total -= span.quantity
-            _decrease(self.quantities, span.quantity)
-            _decrease(self.discounts, span.discount)
+            self._discount(span)
 
     def count(self) -> None:
         """Count who is present; from now on the counts are kept in step."""
         if not self._counting:
-            self._counting, self.total = True, 0
-            self.quantities.clear()
-            self.discounts.clear()
+            self._counting = True
             for span in self.present.values():
                 self._count(span)
 
     def rest(self) -> None:
         """Nobody asks for the counts for a while."""
-        self._counting = False
+        if self._counting:
+            self._counting = False
+            for span in self.present.values():
+                self._discount(span)
 
     def _count(self, span: Span) -> None:
         self.total += span.quantity
         _increase(self.quantities, span.quantity)
         _increase(self.discounts, span.discount)
 
+    def _discount(self, span: Span) -> None:
+        self.total -= span.quantity
+        _decrease(self.quantities, span.quantity)
+        _decrease(self.discounts, span.discount)
 
-class PriceTrack:
-    """One price: the spans that ask for it now, and what they amount to under the policy `quantity_conflict`.
 
-    value: what is billed, None = nothing; `was` before the last boundary that touched it. all: every span. counted: those that
-    count, which under `latest` are the newest order's. codes: the findings that hold now, each with the spans concerned.
+_NONE: Final[Mapping[str, Tally]] = {}
+
+
+class PriceTrack(Tally):
+    """One price: the spans that ask for it now, and what they amount to. Under the policy `error` they have to agree.
+
+    value: what is billed, None = nothing; `was` before the last boundary that touched it. codes: the findings that hold now,
+    each with the spans concerned.
     """
 
-    __slots__ = ("_by_rank", "_policy", "_ranks", "all", "codes", "counted", "price", "value", "was")
+    __slots__ = ("codes", "price", "value", "was")
 
-    def __init__(self, price: str, policy: Literal["error", "sum", "latest"]) -> None:
+    def __init__(self, price: str) -> None:
+        super().__init__()
         self.price = price
         self.value: Value | None = None
         self.was: Value | None = None
-        self.all = Tally()
-        self.counted = self.all
-        self.codes: dict[str, Tally] = {}
-        self._policy = policy
-        self._by_rank: dict[int, Tally] = {}
-        self._ranks: list[int] = []  # a heap of negative ranks: the newest order first
+        self.codes: Mapping[str, Tally] = _NONE
 
-    def add(self, span: Span) -> None:
-        """A span begins."""
-        self.all.add(span)
-        if self._policy == "latest":
-            if span.rank not in self._by_rank:
-                self._by_rank[span.rank] = Tally()
-                heapq.heappush(self._ranks, -span.rank)
-            self._by_rank[span.rank].add(span)
-
-    def remove(self, span: Span) -> None:
-        """A span ends."""
-        self.all.remove(span)
-        if self._policy == "latest":
-            self._by_rank[span.rank].remove(span)
+    @property
+    def counted(self) -> Tally:
+        """The spans that count."""
+        return self
 
     def turn(self) -> bool:
         """Look again after spans have begun or ended; answers whether the value is another one."""
-        self.was = self.value
-        self.counted = self._newest() if self._policy == "latest" else self.all
-        present = self.all.present
-        if len(present) > 1:
+        before = self.was = self.value
+        if len(self.present) > 1:
             self._compare()
-            return self.value != self.was
-        self.all.rest()
-        self.codes = {}
-        self.value = None
-        for span in present.values():
-            if span.quantity > 0:
+        else:
+            self.rest()
+            self.codes = _NONE
+            self.value = None
+            for span in self.present.values():
                 self.value = span.quantity, span.discount
-            else:
-                # Under `sum`; what else is below 0 has no price.
-                self.value, self.codes = CONFLICTED, {"negative_quantity": self.counted}
-        return self.value != self.was
+                if span.quantity < 0:
+                    self._compare()
+        return self.value != before
 
     def _compare(self) -> None:
-        self.all.count()
-        self.counted.count()
-        self.codes = dict.fromkeys(self._conflicts(), self.counted)
+        self.count()
+        counted = self.counted
+        counted.count()
+        self.codes = dict.fromkeys(self._conflicts(counted), counted)
         if self.codes:
             self.value = CONFLICTED
-        elif quantity := self.counted.total if self._policy == "sum" else next(iter(self.counted.quantities), 0):
-            self.value = quantity, next(iter(self.counted.discounts))
-            if duplicates := self._duplicates():
+        elif quantity := self._quantity(counted):
+            self.value = quantity, next(iter(counted.discounts))
+            if duplicates := self._duplicates(counted):
                 self.codes = {"duplicate_line": duplicates}
         else:
             self.value = None
 
-    def _newest(self) -> Tally:
+    def _conflicts(self, counted: Tally) -> list[str]:
+        codes = ["property_conflict"] if len(counted.discounts) > 1 else []
+        return [*codes, "quantity_conflict"] if len(counted.quantities) > 1 else codes
+
+    def _quantity(self, counted: Tally) -> int:
+        return next(iter(counted.quantities))
+
+    def _duplicates(self, counted: Tally) -> Tally | None:
+        """Spans that are billed as one because they are equal, whether they are all there are or only those that count."""
+        if len(self.quantities) == 1:
+            return self
+        return counted if len(counted.present) > 1 else None
+
+
+class SummedTrack(PriceTrack):
+    """A price under the policy `sum`: the quantities of its spans are added up, and some may be below 0."""
+
+    __slots__ = ()
+
+    def _conflicts(self, counted: Tally) -> list[str]:
+        codes = ["property_conflict"] if len(counted.discounts) > 1 else []
+        return [*codes, "negative_quantity"] if counted.total < 0 else codes
+
+    def _quantity(self, counted: Tally) -> int:
+        return counted.total
+
+    @override
+    def _duplicates(self, counted: Tally) -> None:
+        return None
+
+
+class LatestTrack(PriceTrack):
+    """A price under the policy `latest`: the spans of the newest order count, and have to agree."""
+
+    __slots__ = ("_by_rank", "_ranks")
+
+    def __init__(self, price: str) -> None:
+        super().__init__(price)
+        self._by_rank: dict[int, Tally] = {}
+        self._ranks: list[int] = []  # a heap of negative ranks: the newest order first
+
+    @property
+    def counted(self) -> Tally:
+        """The newest order's; all, where there is no need to compare."""
         while self._ranks and not self._by_rank[-self._ranks[0]].present:
             del self._by_rank[-heapq.heappop(self._ranks)]
-        return self._by_rank[-self._ranks[0]] if self._ranks else self.all
+        return self._by_rank[-self._ranks[0]] if self._ranks else self
 
-    def _conflicts(self) -> list[str]:
-        codes = ["property_conflict"] if len(self.counted.discounts) > 1 else []
-        if self._policy == "sum":
-            return [*codes, "negative_quantity"] if self.counted.total < 0 else codes
-        return [*codes, "quantity_conflict"] if len(self.counted.quantities) > 1 else codes
+    def _count(self, span: Span) -> None:
+        super()._count(span)
+        if span.rank not in self._by_rank:
+            self._by_rank[span.rank] = Tally()
+            heapq.heappush(self._ranks, -span.rank)
+        self._by_rank[span.rank].add(span)
 
-    def _duplicates(self) -> Tally | None:
-        """Spans that are billed as one because they are equal, whether they are all there are or only those that count."""
-        if self._policy == "sum":
-            return None
-        if len(self.all.present) > 1 and len(self.all.quantities) == 1:
-            return self.all
-        return self.counted if len(self.counted.present) > 1 else None
+    def _discount(self, span: Span) -> None:
+        super()._discount(span)
+        self._by_rank[span.rank].remove(span)
+
+
+TRACKS: Final = {"error": PriceTrack, "sum": SummedTrack, "latest": LatestTrack}
+"""By the policy `quantity_conflict`."""
 
 
 class Stated:
@@ -217,34 +251,32 @@ class Stated:
 
 
 class SettingsTrack:
-    """What the orders that have an active line state about the phase. `settings`: of those that state something."""
+    """What the orders that have an active line state about the phase. `stating`: what each states, of those that do."""
 
-    def __init__(self, settings: Mapping[str, PhaseSettings]) -> None:
+    def __init__(self, stating: Mapping[str, PhaseSettings]) -> None:
+        self.stating = stating
         self.value = PhaseSettings()
         self.stated = {name: Stated() for name in SETTINGS}
-        self._settings = settings
         self._active: dict[str, int] = {}
         self._stirred = False
 
     def add(self, order: str) -> None:
         """A line of `order` begins."""
-        if order in self._settings:
-            _increase(self._active, order)
-            if self._active[order] == 1:
-                self._stirred = True
-                for stated, value in self._of(order):
-                    stated.orders.enter((order,), value)
-                    _increase(stated.values, value)
+        _increase(self._active, order)
+        if self._active[order] == 1:
+            self._stirred = True
+            for stated, value in self._of(order):
+                stated.orders.enter((order,), value)
+                _increase(stated.values, value)
 
     def remove(self, order: str) -> None:
         """A line of `order` ends."""
-        if order in self._settings:
-            _decrease(self._active, order)
-            if order not in self._active:
-                self._stirred = True
-                for stated, value in self._of(order):
-                    stated.orders.leave((order,))
-                    _decrease(stated.values, value)
+        _decrease(self._active, order)
+        if order not in self._active:
+            self._stirred = True
+            for stated, value in self._of(order):
+                stated.orders.leave((order,))
+                _decrease(stated.values, value)
 
     def turn(self) -> bool:
         """Look again after lines have begun or ended; answers whether other orders than before state something."""
@@ -254,7 +286,7 @@ class SettingsTrack:
         return stirred
 
     def _of(self, order: str) -> list[tuple[Stated, Any]]:
-        values = ((self.stated[name], getattr(self._settings[order], name)) for name in SETTINGS)
+        values = ((self.stated[name], getattr(self.stating[order], name)) for name in SETTINGS)
         return [(stated, value) for stated, value in values if value is not None]
 
 
@@ -270,37 +302,15 @@ class Moment:
         self.items: dict[str, PriceTrack] = {}
         self.settings = SettingsTrack(settings)
         self.covering: dict[Span, None] = {}
-        self.touched: list[PriceTrack] = []
+        self.touched: Collection[PriceTrack] = ()
         self.restated = False
         self.changed = False
-        self._policy = policy
+        self._new_track = TRACKS[policy]
         self._tracks: dict[str, PriceTrack] = {}
 
     def go_past(self, boundary: Boundary) -> None:
         """Go past the next boundary."""
-        touched: dict[str, PriceTrack] = {}
-        for span in boundary.ended:
-            if span.price is None:
-                del self.covering[span]
-                continue
-            track = touched[span.price] = self._tracks[span.price]
-            track.remove(span)
-            for order in span.orders:
-                self.settings.remove(order)
-        for span in boundary.begun:
-            if span.price is None:
-                self.covering[span] = None
-                continue
-            if span.price not in self._tracks:
-                self._tracks[span.price] = PriceTrack(span.price, self._policy)
-            track = touched[span.price] = self._tracks[span.price]
-            track.add(span)
-            for order in span.orders:
-                self.settings.add(order)
-        self.touched = list(touched.values())
-        self._turn()
-
-    def _turn(self) -> None:
+        self.touched = self._pass(boundary).values()
         before = self.settings.value
         self.restated = self.settings.turn()
         self.changed = self.restated and self.settings.value != before
@@ -311,6 +321,31 @@ class Moment:
                     del self.items[track.price]
                 elif track.was is None:
                     self.items[track.price] = track
+
+    def _pass(self, boundary: Boundary) -> dict[str, PriceTrack]:
+        tracks, stating = self._tracks, self.settings.stating
+        touched: dict[str, PriceTrack] = {}
+        for span in boundary.ended:
+            if span.price is None:
+                del self.covering[span]
+                continue
+            track = touched[span.price] = tracks[span.price]
+            track.remove(span)
+            for order in span.orders:
+                if order in stating:
+                    self.settings.remove(order)
+        for span in boundary.begun:
+            if span.price is None:
+                self.covering[span] = None
+                continue
+            if span.price not in tracks:
+                tracks[span.price] = self._new_track(span.price)
+            track = touched[span.price] = tracks[span.price]
+            track.add(span)
+            for order in span.orders:
+                if order in stating:
+                    self.settings.add(order)
+        return touched
 
 
 def _increase[Key: Hashable](counts: dict[Key, int], key: Key) -> None:
