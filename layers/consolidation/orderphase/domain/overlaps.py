@@ -90,13 +90,14 @@ class Tally(Roll[Span]):
 
     def add(self, span: Span) -> None:
         """A span begins."""
-        self.enter(span.lines, span)
+        self.present[span.lines] = span
+        self.arrivals.append(span.lines)
         if self._counting:
             self._count(span)
 
     def remove(self, span: Span) -> None:
         """A span ends."""
-        self.leave(span.lines)
+        del self.present[span.lines]
         if self._counting:
             self._discount(span)
 

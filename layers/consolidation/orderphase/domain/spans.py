@@ -55,7 +55,7 @@ def boundaries(spans: Iterable[Span]) -> Iterator[Boundary]:
     starts = [*map(_start_of, begin), _NEVER]
     ends = [*map(_end_of, end), _NEVER]
     begun = ended = 0
-    while (now := min(starts[begun], ends[ended])) is not _NEVER:
+    while (now := starts[begun] if starts[begun] < ends[ended] else ends[ended]) is not _NEVER:
         first, last = begun, ended
         while starts[begun] == now:
             begun += 1
