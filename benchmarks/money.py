@@ -24,6 +24,9 @@ SETTINGS = (128, 192, 256, 384, 512, 768, 1024, 1769)
 ROOM = 1.5
 """So many times what was seen, for data that is larger than the benchmark's."""
 
+CLOSE = 1.1
+"""So many times the lowest cost that a setting may cost: all functions have the same one."""
+
 FULL = 1769
 """Lambda: megabytes with which a function has a whole processor."""
 
@@ -48,7 +51,7 @@ class Cost:
     """What one event of a function takes.
 
     function: as in the template; setting: its memory there. patience: seconds within which a cold event has to be done.
-    vendors: calls to Salesforce and Stripe. aws: calls to AWS, by operation. sent: bytes of each operation's requests.
+    vendors: calls to Salesforce and Stripe. aws: calls to AWS, by operation. sent: bytes of the bodies of each operation's requests.
     processor, cold: milliseconds of an event, and of the first one behind INIT. peak: megabytes. logged: bytes.
     """
 
@@ -108,7 +111,7 @@ def figures(costs: Sequence[Cost]) -> Iterator[Figure]:
         first, setting = cases[0], cases[0].setting
         best = min(fitting, key=first.lambda_dollars)
         told, against = f"{function}, Lambda for a million ({setting} MB)", f"the cheapest that fits ({best} MB)"
-        yield Figure(PART, told, first.lambda_dollars(setting), against, first.lambda_dollars(best), "dollars", 1.0)
+        yield Figure(PART, told, first.lambda_dollars(setting), against, first.lambda_dollars(best), "dollars", CLOSE)
     yield from _million_orders({one.name: one for one in costs})
 
 

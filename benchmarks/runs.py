@@ -150,7 +150,7 @@ def _measured(here: Stage, scenario: Scenario) -> Measured:
         processor, by_requests, by_hand = (statistics.median(spent[one]) for one in (flow, *floors))
         bytes_sent: Counter[str] = Counter()
         for system, request in sent[-1]:
-            bytes_sent[system] += len(request)
+            bytes_sent[system] += len(request.partition(b"\r\n\r\n")[2])
         setting, timeout = here.setting(scenario.function)
         cost = money.Cost(
             name=scenario.name,
