@@ -51,8 +51,8 @@ class Cost:
     """What one event of a function takes.
 
     function: as in the template; setting: its memory there. patience: seconds within which a cold event has to be done.
-    vendors: calls to Salesforce and Stripe. aws: calls to AWS, by operation. sent: bytes of the bodies of each operation's requests.
-    processor, cold: milliseconds of an event, and of the first one behind INIT. peak: megabytes. logged: bytes.
+    vendors: calls to Salesforce and Stripe. aws: calls to AWS, by operation. sent: bytes of the bodies that each operation
+    sends. processor, cold: milliseconds of an event, and of the first one behind INIT. peak: megabytes. logged: bytes.
     """
 
     name: str

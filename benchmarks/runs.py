@@ -11,6 +11,7 @@ import base64
 import json
 import re
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ from benchmarks.figures import Figure, Say
 from benchmarks.runtime import Runtime
 from benchmarks.scenarios import Least, Scenario, scenarios
 from benchmarks.stage import Stage, stage
+from sandbox.build import ROOT
+from sandbox.processes import run
+from sandbox.stack import STACK_NAME
 
 PART = "runs"
 CALLS, PROCESSOR = "remote calls", "warm run"
@@ -36,6 +40,8 @@ BLOCK = 4
 """Flow and floor take turns after so many events."""
 
 SLOW_SECONDS = 0.2
+CATALOGUE, COLLECTION = 400, 200
+"""Products of the catalogue that is imported; Salesforce: so many records at most in a request."""
 
 WAITED = 1.0
 """Seconds that whoever calls a route may wait for a cold function; a queue's function may take half of its timeout."""
@@ -67,10 +73,13 @@ def measure(say: Say) -> Iterator[Figure]:
             done.append(_measured(here, scenario))
         say("calls side by side …")
         beside = _side_by_side(here)
+        say("a catalogue …")
+        imported = _imported(here)
     for one in done:
         if one.scenario.least is not None:
             yield from _calls(one, one.scenario.least)
     yield beside
+    yield imported
     for one in done:
         yield from _processor(one)
     yield from money.figures([one.cost for one in done])
@@ -109,6 +118,22 @@ def _side_by_side(here: Stage) -> Figure:
     return Figure(
         CALLS, "waiting for new products, prices and coupons", slowed - usual, against, calls * SLOW_SECONDS * 1000, "ms", 0.5
     )
+
+
+def _imported(here: Stage) -> Figure:
+    """A catalogue of Stripe's, with as many prices as products, taken into a price book by `orderphase import`."""
+    for number in range(CATALOGUE):
+        product = here.api.products.create({"name": f"Imported {number}"}).id
+        here.api.prices.create(
+            {"product": product, "currency": "usd", "unit_amount": 100 + number, "recurring": {"interval": "month"}}
+        )
+    here.salesforce.log.clear()
+    orderphase = Path(sys.executable).with_name("orderphase")
+    run([orderphase, "import", "--stack", STACK_NAME], log=here.stack.folder / "import.log", env=here.environment(), cwd=ROOT)
+    writes = len(here.salesforce.calls("(POST|PATCH) .*/composite/sobjects"))
+    fewest = 2 * CATALOGUE / COLLECTION
+    told = f"import of {CATALOGUE} products and {CATALOGUE} prices, writes"
+    return Figure(CALLS, told, writes, f"{COLLECTION} records each", fewest, "calls", 1.0)
 
 
 def _processor(one: Measured) -> Iterator[Figure]:

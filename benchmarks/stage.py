@@ -22,6 +22,7 @@ from orderphase.ingress.signature import sign
 from orderphase.settings import StripeCredentials
 from orderphase.stripe.client import StripeConnection
 from sandbox.build import CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, ROOT
+from sandbox.processes import environment
 from sandbox.salesforce_emulator import SalesforceEmulator
 from sandbox.stack import STACK_NAME, STATE, LocalStack
 from sandbox.stripe_emulator import StripeEmulator
@@ -130,6 +131,10 @@ class Stage(Org):
         layers = [self.build / layer for layer in (CONSOLIDATION_LAYER, DEPENDENCIES_LAYER)]
         with Runtime(code, layers, environment=variables, log=log, handler=handler, timeout=600) as runtime:
             yield runtime
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which a command finds the stack."""
+        return environment(**self.stack.local_aws.environment())
 
     def setting(self, name: str) -> tuple[int, int]:
         """The memory of a function in MB, and its timeout in seconds."""
