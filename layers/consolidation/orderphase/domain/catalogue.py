@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 
 from orderphase.domain.money import plain, price_text, unit_amount
@@ -83,11 +84,7 @@ class PriceBookEntry:
     @property
     def interval(self) -> BillingInterval | None:
         """The billing interval, where one is stated and Stripe can bill it."""
-        count = Decimal(1) if self.interval_count is None else self.interval_count
-        unit = self.interval_unit
-        if unit is None or unit not in _LONGEST or count % 1 or not 1 <= count <= _LONGEST[unit]:
-            return None
-        return BillingInterval(unit, int(count))
+        return _interval(self.interval_unit, self.interval_count)
 
     def faults(self, currency: str | None) -> Iterator[tuple[str, str]]:
         """What keeps a Stripe price from being made of this entry: finding codes and what is the matter."""
@@ -108,6 +105,14 @@ class PriceBookEntry:
                 unit_amount(self.unit_price, currency)
             except ValueError as problem:
                 yield "invalid_unit_price", f"{what} has a price that cannot be billed: {problem}"
+
+
+@lru_cache(maxsize=128)
+def _interval(unit: Unit | None, count: Decimal | None) -> BillingInterval | None:
+    count = Decimal(1) if count is None else count
+    if unit is None or unit not in _LONGEST or count % 1 or not 1 <= count <= _LONGEST[unit]:
+        return None
+    return BillingInterval(unit, int(count))
 
 
 def describe_unmade(entry: PriceBookEntry) -> str:

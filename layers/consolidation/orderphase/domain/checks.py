@@ -49,7 +49,7 @@ def examine(orders: Sequence[Order], policies: Policies) -> Examined:
     return examination.result
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Where:
     """A line's name and time in a message; put into words only where there is something to say about it."""
 
@@ -74,17 +74,15 @@ class _Examination:
         self._currency()
         for rank, order in enumerate(self.orders):
             self._keep_settings(order)
-            owner = (order.id,)
+            ids = (order.id,)
             for line in order.lines:
-                if not order.is_reduction and (span := _plain(line, rank, owner)):
-                    self.result.spans.append(span)
-                elif line.quantity == 0:
+                if line.quantity == 0:
                     zero = f"The quantity of {self._where(line, order)} is 0, so it is not billed."
                     self._report_line([("zero_quantity", zero)], line, order)
                 elif self._is_reduction(line, order):
                     self._keep_reduction(line, order)
                 else:
-                    self._keep_span(line, order, rank)
+                    self._keep_span(line, order, rank, ids)
         if self.reductions:
             self._reduce()
 
@@ -127,8 +125,10 @@ class _Examination:
             self._report_orders([("currency_conflict", message)], *orders)
 
     def _keep_settings(self, order: Order) -> None:
-        faults: list[Fault] = []
-        method, days, where = order.collection_method, order.days_until_due, describe_order(order)
+        method, days = order.collection_method, order.days_until_due
+        if method is None and days is None and not (order.percent_off or order.amount_off):
+            return
+        faults, where = list[Fault](), describe_order(order)
         if method is not None and method not in COLLECTION_METHODS:
             known = " and ".join(COLLECTION_METHODS)
             faults.append(("invalid_property", f"the collection method of {where} is {method!r}; Stripe knows {known}."))
@@ -142,9 +142,7 @@ class _Examination:
             faults += wrong
             discount = None
         self._report_orders(faults, order)
-        settings = PhaseSettings(method, None if days is None else int(days), discount)
-        if settings != PhaseSettings():
-            self.result.settings[order.id] = settings
+        self.result.settings[order.id] = PhaseSettings(method, None if days is None else int(days), discount)
 
     def _is_reduction(self, line: OrderLine, order: Order) -> bool:
         """Salesforce: the lines of a reduction order name the line that they take from.
@@ -167,19 +165,24 @@ class _Examination:
             self.reductions.setdefault(line.reduces, []).append(Reduction(line, order, int(-line.quantity)))
         self._report_line(faults, line, order)
 
-    def _keep_span(self, line: OrderLine, order: Order, rank: int) -> None:
-        where = self._where(line, order)
-        faults = [*self._shape_faults(line, order)]
-        if line.quantity < 0 and not self.summing:
-            faults.append(("negative_quantity", f"the quantity of {where} is {plain(line.quantity)}."))
-        faults += self._price_faults(line, order, where)
-        faults += _discount_faults(line.percent_off, line.amount_off, order.currency, where)
-        self._report_line(faults, line, order)
-        self.result.findings += self._price_remarks(line, order, where)
-        if line.end is None or line.start < line.end:
-            price, discount = None if faults else line.price, _discount(line.percent_off, line.amount_off)
-            ids = (line.id,), (order.id,)
-            self.result.spans.append(Span(line, rank, line.start, line.end, price, int(line.quantity), discount, *ids))
+    def _keep_span(self, line: OrderLine, order: Order, rank: int, orders: tuple[str, ...]) -> None:
+        quantity, discount = int(line.quantity), None
+        lasts = line.end is None or line.start < line.end
+        faults: list[Fault] = []
+        if not (lasts and 0 < quantity == line.quantity):
+            faults += self._shape_faults(line, order)
+            if line.quantity < 0 and not self.summing:
+                faults.append(("negative_quantity", f"the quantity of {self._where(line, order)} is {plain(line.quantity)}."))
+        if not (line.price_id or line.billed_at):
+            faults += self._price_faults(line, order)
+        if line.percent_off or line.amount_off:
+            discount = _discount(line.percent_off, line.amount_off)
+            faults += _discount_faults(line.percent_off, line.amount_off, order.currency, self._where(line, order))
+        if faults:
+            self._report_line(faults, line, order)
+        if lasts:
+            price = None if faults else line.price
+            self.result.spans.append(Span(line, rank, line.start, line.end, price, quantity, discount, (line.id,), orders))
 
     def _shape_faults(self, line: OrderLine, order: Order) -> Iterator[Fault]:
         if line.quantity % 1:
@@ -189,39 +192,32 @@ class _Examination:
             dates = f"starts on {day(line.start, self.zone)} and is over on {day(line.end, self.zone)}"
             yield "empty_line", f"{describe_line(line, order)} {dates}: nothing is left to bill."
 
-    def _price_faults(self, line: OrderLine, order: Order, where: object) -> Iterator[Fault]:
-        if line.price_id or line.billed_at:
-            return
-        entry = line.entry
+    def _price_faults(self, line: OrderLine, order: Order) -> Iterator[Fault]:
+        """What is wrong with the price of a line that names none itself; remarks on it go to the findings."""
+        entry, where = line.entry, self._where(line, order)
         if entry is None:
             yield "missing_price", f"{where} has no Stripe price."
             return
-        if unit := self._undivided(line):
+        if self.policies.unit_prices == "per_term" and (unit := undivided(line, self.zone)):
             # What one interval costs is not known, so nothing more can be said about the price.
             yield "term_not_whole", f"{where} does not last whole {unit}, so its price for the whole term cannot be divided."
             return
-        if entry.price_id is None:
-            for code, problem in entry.faults(order.currency or entry.currency):
-                yield code, f"{problem}, and {where} needs it."
-        if self.policies.custom_pricing == "error" and sold_otherwise(line, order.currency or entry.currency):
-            yield "custom_price", f"{where} {_prices(line)}, and no other is named."
-
-    def _undivided(self, line: OrderLine) -> str | None:
-        return undivided(line, self.zone) if self.policies.unit_prices == "per_term" else None
-
-    def _price_remarks(self, line: OrderLine, order: Order, where: object) -> Iterator[Finding]:
-        """What does not keep the line from being billed."""
-        entry = line.entry
-        if line.price_id or line.billed_at or entry is None or self._undivided(line):
-            return
         currency = order.currency or entry.currency
-        if self.policies.custom_pricing == "standard" and sold_otherwise(line, currency):
-            told = self._about("custom_price", f"{where} {_prices(line)}, at which it is billed.", line, order)
-            yield as_policy_says(told, refuse=False)
+        if entry.price_id is None:
+            for code, problem in entry.faults(currency):
+                yield code, f"{problem}, and {where} needs it."
+        policy = self.policies.custom_pricing
+        if policy != "create" and sold_otherwise(line, currency):
+            if policy == "error":
+                yield "custom_price", f"{where} {_prices(line)}, and no other is named."
+            else:
+                told = self._about("custom_price", f"{where} {_prices(line)}, at which it is billed.", line, order)
+                self.result.findings.append(as_policy_says(told, refuse=False))
         # Told also where the price exists by now: the run that has made it is the one that tells.
         if entry.unit_price and currency and (rounded := rounded_price(entry.unit_price, currency)) is not None:
             amounts = f"{plain(entry.unit_price)} {currency} is billed as {plain(rounded)} {currency}"
-            yield self._about("price_rounded", f"The price of {where} is finer than Stripe takes: {amounts}.", line, order)
+            message = f"The price of {where} is finer than Stripe takes: {amounts}."
+            self.result.findings.append(self._about("price_rounded", message, line, order))
 
     def _reduce(self) -> None:
         lines = {line.id: (line, order) for order in self.orders for line in order.lines}
@@ -241,20 +237,6 @@ class _Examination:
 
     def _refuse(self, reductions: Iterable[Reduction], why: str) -> None:
         self.result.findings += [one.refused("negative_quantity", why) for one in reductions]
-
-
-def _plain(line: OrderLine, rank: int, orders: tuple[str, ...]) -> Span | None:
-    """The span of a line that can have nothing wrong by itself, as most; None where the checks have to look at it."""
-    quantity = int(line.quantity)
-    if (
-        line.price_id
-        and line.reduces is None
-        and 0 < quantity == line.quantity
-        and not (line.percent_off or line.amount_off)
-        and (line.end is None or line.start < line.end)
-    ):
-        return Span(line, rank, line.start, line.end, line.price_id, quantity, None, (line.id,), orders)
-    return None
 
 
 def _prices(line: OrderLine) -> str:

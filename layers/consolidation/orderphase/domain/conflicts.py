@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,8 +93,11 @@ class Surveyor:
         self._of_setting = {name: _Conditions("setting", name, self.result) for name in SETTINGS}
         self._of_items = _Conditions("items", "", self.result)
         self._mixed = policies.billing_mode == "flexible"
-        self._known = {span.price: span.line.interval for span in examined.spans if span.price and span.line.interval}
-        self._intervals: Counter[BillingInterval] = Counter()
+        intervals = ((span.price, span.line.interval) for span in examined.spans if span.price)
+        known = {price: interval for price, interval in intervals if interval}
+        # Where there is but one, nothing is to be compared.
+        self._known = known if len(set(known.values())) > 1 else {}
+        self._intervals: dict[BillingInterval, int] = {}
         self._clash = False
         self._billed = False
         self._hole: tuple[datetime, Ids] | None = None
@@ -108,7 +110,9 @@ class Surveyor:
                 self._look_at_price(track, boundary.now)
         if moment.restated:
             self._look_at_settings(boundary.now)
-        if moment.changed or self._of_items.holding:
+        if moment.changed and self._known:
+            self._count_intervals()
+        if len(moment.items) > MAX_ITEMS or self._clash or self._of_items.holding:
             self._look_at_items(boundary.now)
         billed = bool(moment.items or moment.covering)
         if billed is not self._billed:
@@ -129,13 +133,9 @@ class Surveyor:
 
     def _look_at_items(self, now: datetime) -> None:
         moment = self._moment
-        if self._known:
-            self._count_intervals()
         codes = ["too_many_items"] if len(moment.items) > MAX_ITEMS else []
         if self._clash:
             codes.append("interval_conflict")
-        if not codes and not self._of_items.holding:
-            return
         for code, condition in self._of_items.turn(now, codes).items():
             for track in moment.items.values() if condition.start == now else moment.touched:
                 if track.value is not None and (code == "too_many_items" or track.price in self._known):
@@ -143,15 +143,17 @@ class Surveyor:
 
     def _count_intervals(self) -> None:
         """Keep in step how often each interval is billed, and whether Stripe takes those that are."""
-        before = set(self._intervals)
+        others = False
         for track in self._moment.touched:
             interval = self._known.get(track.price)
             if interval is None or (track.was is None) is (track.value is None):
                 continue
-            self._intervals[interval] += 1 if track.was is None else -1
-            if not self._intervals[interval]:
-                del self._intervals[interval]
-        if self._intervals.keys() != before:
+            appears = track.was is None
+            count = self._intervals.pop(interval, 0) + (1 if appears else -1)
+            if count:
+                self._intervals[interval] = count
+            others = others or count == (1 if appears else 0)
+        if others:
             self._clash = refused_together(self._intervals, mixed=self._mixed)
 
     def _look_at_gap(self, boundary: Boundary) -> None:

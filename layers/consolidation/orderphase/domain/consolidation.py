@@ -18,7 +18,7 @@ from orderphase.domain.checks import examine
 from orderphase.domain.conflicts import Surveyor
 from orderphase.domain.findings import has_errors, in_order
 from orderphase.domain.lines import Order
-from orderphase.domain.overlaps import Listing, Moment, PriceTrack, flat
+from orderphase.domain.overlaps import Listing, Moment, PriceTrack
 from orderphase.domain.phases import Consolidation, Phase, PhaseItem, PhaseSettings, end_behavior
 from orderphase.domain.policies import Policies
 from orderphase.domain.spans import boundaries
@@ -69,12 +69,20 @@ class _Pencil:
 
     def go_past(self, now: datetime) -> None:
         """Go past the next boundary, as the moment has."""
-        if self._moment.changed:
-            self.close(now)
-            self._open(now)
-        else:
-            for track in self._moment.touched:
+        moment = self._moment
+        if not moment.changed:
+            for track in moment.touched:
                 self._stir(track)
+            return
+        self.close(now)
+        self._since, self._settings = now, moment.settings.value
+        items = self._items
+        for track in chain(self._stirred.values(), moment.touched):
+            if track.value is None:
+                items.pop(track.price, None)
+            else:
+                items[track.price] = PhaseItem(track.price, track.value[0], track.value[1], track.lines)
+        self._stirred.clear()
 
     def close(self, now: datetime | None) -> None:
         """End the open phase, if there is one with items; `now` None = it goes on for ever."""
@@ -84,17 +92,6 @@ class _Pencil:
             self._items |= {price: replace(self._items[price], lines=one.ids) for price, one in self._listings.items()}
             self._listings.clear()
         self.phases.append(Phase(self._since, now, tuple(self._items.values()), self._settings))
-
-    def _open(self, now: datetime) -> None:
-        self._since = now
-        self._settings = self._moment.settings.value
-        for track in chain(self._stirred.values(), self._moment.touched):
-            if track.value is not None:
-                quantity, discount = track.value
-                self._items[track.price] = PhaseItem(track.price, quantity, discount, flat(track.counted.present))
-            else:
-                self._items.pop(track.price, None)
-        self._stirred.clear()
 
     def _stir(self, track: PriceTrack) -> None:
         self._stirred[track.price] = track

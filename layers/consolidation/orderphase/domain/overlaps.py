@@ -26,10 +26,8 @@ SETTINGS = ("collection_method", "days_until_due", "discount")
 """What orders state about a phase, by the names in `PhaseSettings`."""
 
 
-def flat(members: Collection[Ids]) -> Ids:
-    """All ids of these, each once. Of one alone, its own tuple."""
-    if len(members) == 1:
-        return next(iter(members))
+def flat(members: Iterable[Ids]) -> Ids:
+    """All ids of these, each once."""
     return tuple(dict.fromkeys(chain.from_iterable(members)))
 
 
@@ -110,10 +108,9 @@ class Tally(Roll[Span]):
 
     def rest(self) -> None:
         """Nobody asks for the counts for a while."""
-        if self._counting:
-            self._counting = False
-            for span in self.present.values():
-                self._discount(span)
+        self._counting = False
+        for span in self.present.values():
+            self._discount(span)
 
     def _count(self, span: Span) -> None:
         self.total += span.quantity
@@ -150,19 +147,28 @@ class PriceTrack(Tally):
         """The spans that count."""
         return self
 
+    @property
+    def lines(self) -> Ids:
+        """The ids of the lines that count; of one span alone, its own tuple."""
+        if self._counting:
+            return flat(self.counted.present)
+        (lines,) = self.present
+        return lines
+
     def turn(self) -> bool:
         """Look again after spans have begun or ended; answers whether the value is another one."""
         before = self.was = self.value
         if len(self.present) > 1:
             self._compare()
-        else:
+            return self.value != before
+        if self._counting:
             self.rest()
             self.codes = _NONE
-            self.value = None
-            for span in self.present.values():
-                self.value = span.quantity, span.discount
-                if span.quantity < 0:
-                    self._compare()
+        self.value = None
+        for span in self.present.values():
+            self.value = span.quantity, span.discount
+            if span.quantity < 0:
+                self._compare()
         return self.value != before
 
     def _compare(self) -> None:

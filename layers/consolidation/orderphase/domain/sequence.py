@@ -162,9 +162,9 @@ def draft_findings(orders: Sequence[Order], drafts: Iterable[Draft]) -> Iterator
     if not orders:
         return
     oldest = min(order.effective for order in orders)
-    changes = ", ".join(describe_order(order) for order in sorted(orders, key=lambda order: order.age))
     for draft in drafts:
         if draft.effective < oldest:
+            changes = ", ".join(describe_order(order) for order in sorted(orders, key=lambda order: order.age))
             message = f"Order {draft.number} of {draft.effective} comes before {changes} and is not activated."
             lines = [*draft.lines, *(line.id for order in orders for line in order.lines)]
             ids = [draft.id, *(order.id for order in orders)]
