@@ -1,10 +1,13 @@
-"""Consolidation costs O(n log n + output). Operations are counted, not timed: calls, and every look-up by an id or a price."""
+"""Consolidation costs O(n log n + output), and planning as much as can be sent.
+
+Operations are counted, not timed: calls, and every look-up by an id or a price.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,8 +19,10 @@ import pytest
 
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.lines import Order, OrderLine
-from orderphase.domain.phases import Consolidation
+from orderphase.domain.phases import Consolidation, Phase
+from orderphase.domain.planning import Situation, plan
 from orderphase.domain.policies import Policies
+from orderphase.domain.schedules import HeldPhase, HeldSchedule
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -173,6 +178,37 @@ def test_four_times_the_lines_cost_four_times_as_much(case: str) -> None:
         per_unit.append(count / (lines * math.log2(lines) + output(result)))
     small, large = per_unit
     assert large < 1.15 * small
+
+
+@pytest.mark.parametrize("method", ["charge_automatically", "send_invoice"])
+@pytest.mark.parametrize("held", [0, 10])
+def test_planning_looks_at_no_more_phases_than_can_be_sent(
+    held: int, method: Literal["charge_automatically", "send_invoice"]
+) -> None:
+    choices = Policies(collection_method=method, days_until_due=14)
+    counts = []
+    for size in (250, 1000):
+        wanted = consolidate(twenty_at_once(size), choices)
+        schedule = on_schedule(wanted.phases[:held], choices) if held else None
+        situation = Situation(START, choices, "USD", schedule=schedule, settled=wanted.phases)
+        count, planned = counted(partial(plan, wanted, situation))
+        assert len(wanted.phases) >= size
+        assert planned.action == ("nothing" if held else "create")
+        counts.append(count)
+    small, large = counts
+    # Each phase may be copied to say what no order does; nothing is compared.
+    assert large - small < (20 * 750 if method == "send_invoice" else 50)
+
+
+def on_schedule(phases: Sequence[Phase], choices: Policies) -> HeldSchedule:
+    """A schedule that bills the first phases of a longer series, the first of which runs."""
+    held = [
+        HeldPhase(phase.start, phase.end, {item.price: item.quantity for item in phase.items})
+        for phase in phases
+        if phase.end is not None
+    ]
+    schedule = HeldSchedule("sub_sched_1", "active", "cus_1", "usd", tuple(held), "release", current=held[0])
+    return replace(schedule, collection_method=choices.collection_method, days_until_due=choices.days_until_due)
 
 
 def test_the_count_sees_what_loops_inside_dict_do() -> None:

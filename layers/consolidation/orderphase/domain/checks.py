@@ -76,7 +76,7 @@ class _Examination:
             self._keep_settings(order)
             ids = (order.id,)
             for line in order.lines:
-                if line.quantity == 0:
+                if not line.quantity:
                     zero = f"The quantity of {self._where(line, order)} is 0, so it is not billed."
                     self._report_line([("zero_quantity", zero)], line, order)
                 elif self._is_reduction(line, order):

@@ -75,7 +75,7 @@ class Listing:
 
 
 class Tally(Roll[Span]):
-    """Spans of one price. Their quantities and discounts are counted from the first time that somebody asks."""
+    """Spans of one price. Between `count` and `rest`, their quantities and discounts are counted."""
 
     __slots__ = ("_counting", "discounts", "quantities", "total")
 
@@ -97,7 +97,7 @@ class Tally(Roll[Span]):
         """A span ends."""
         del self.present[span.lines]
         if self._counting:
-            self._discount(span)
+            self._uncount(span)
 
     def count(self) -> None:
         """Count who is present; from now on the counts are kept in step."""
@@ -110,14 +110,14 @@ class Tally(Roll[Span]):
         """Nobody asks for the counts for a while."""
         self._counting = False
         for span in self.present.values():
-            self._discount(span)
+            self._uncount(span)
 
     def _count(self, span: Span) -> None:
         self.total += span.quantity
         _increase(self.quantities, span.quantity)
         _increase(self.discounts, span.discount)
 
-    def _discount(self, span: Span) -> None:
+    def _uncount(self, span: Span) -> None:
         self.total -= span.quantity
         _decrease(self.quantities, span.quantity)
         _decrease(self.discounts, span.discount)
@@ -240,12 +240,12 @@ class LatestTrack(PriceTrack):
             heapq.heappush(self._ranks, -span.rank)
         self._by_rank[span.rank].add(span)
 
-    def _discount(self, span: Span) -> None:
-        super()._discount(span)
+    def _uncount(self, span: Span) -> None:
+        super()._uncount(span)
         self._by_rank[span.rank].remove(span)
 
 
-TRACKS: Final = {"error": PriceTrack, "sum": SummedTrack, "latest": LatestTrack}
+_TRACKS: Final = {"error": PriceTrack, "sum": SummedTrack, "latest": LatestTrack}
 """By the policy `quantity_conflict`."""
 
 
@@ -312,14 +312,14 @@ class Moment:
         self.touched: Collection[PriceTrack] = ()
         self.restated = False
         self.changed = False
-        self._new_track = TRACKS[policy]
+        self._new_track = _TRACKS[policy]
         self._tracks: dict[str, PriceTrack] = {}
 
     def go_past(self, boundary: Boundary) -> None:
         """Go past the next boundary."""
         self.touched = self._pass(boundary).values()
         before = self.settings.value
-        self.restated = self.settings.turn()
+        self.restated = bool(self.settings.stating) and self.settings.turn()
         self.changed = self.restated and self.settings.value != before
         for track in self.touched:
             if track.turn():

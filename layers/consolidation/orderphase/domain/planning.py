@@ -488,7 +488,7 @@ def _stated(phases: Iterable[Phase], policies: Policies) -> tuple[Phase, ...]:
         return tuple(phases)
     # Few settings serve all phases.
     settings = {phase.settings: _with_defaults(phase.settings, policies) for phase in phases}
-    return tuple([replace(phase, settings=settings[phase.settings]) for phase in phases])
+    return tuple([Phase(phase.start, phase.end, phase.items, settings[phase.settings]) for phase in phases])
 
 
 def _with_defaults(settings: PhaseSettings, policies: Policies) -> PhaseSettings:
