@@ -122,6 +122,7 @@ import app
 loaded = sorted(set(sys.modules) - before - {"app", "snapshot_restore_py"})
 answer = {"loaded": loaded}
 if "watch" in sys.argv:
+    seen = sorted(set(done))
     import boto3, gc
     ours = [module for name, module in sys.modules.items() if name == "app" or name.split(".")[0] == "orderphase"]
     today = str(datetime.date.today())
@@ -129,7 +130,6 @@ if "watch" in sys.argv:
     moments = [name for name, value in dates if str(value).startswith(today)]
     folder = "/proc/self/fd"
     descriptors = [os.readlink(f"{folder}/{n}") for n in os.listdir(folder) if os.path.lexists(f"{folder}/{n}")]
-    seen = sorted(set(done))
     random.seed(1)
     drawn = random.random()
     random.seed(1)
