@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
+from orderphase.bootstrap import commands, parts, watching
 from orderphase.bootstrap import contracts as bootstrap
-from orderphase.bootstrap import parts, watching
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.errors import ConfigurationError
 from orderphase.ingress.events import OrderActivationData, parse
@@ -68,11 +68,11 @@ def test_the_policies_and_the_currency_are_the_environments(here: World) -> None
 def test_the_other_flows_work_on_the_same_contract(here: World) -> None:
     account = here.account()
     order = here.order(account, here.contract(account), {"PricebookEntryId": here.entry(), "EndDate": "2027-12-01"})
-    assert bootstrap.preview(ENVIRONMENT).run(order).plan.action == "create"
+    assert commands.preview(ENVIRONMENT).run(order).plan.action == "create"
     bootstrap.order_activation(ENVIRONMENT).run(order, event_id="event-1", org_id=ORG)
     (item,) = here.lines_of(order)
     here.salesforce.update("OrderItem", item, {"Quantity": 2})
-    assert bootstrap.preview(ENVIRONMENT).run(order).plan.action == "update"
+    assert commands.preview(ENVIRONMENT).run(order).plan.action == "update"
     edit = bootstrap.order_item_update(ENVIRONMENT)
     assert edit.run(item, event_id="event-2", org_id=ORG, changed_fields=["Quantity"]).outcome == "synced"
     assert edit.run(item, event_id="event-3", org_id=ORG, changed_fields=["Description"]).outcome == "skipped"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orderphase.bootstrap import catalogue
+from orderphase.bootstrap import commands
 from orderphase.errors import ConfigurationError
 from orderphase.flows.catalogue_import import Imported, Tally
 from orderphase.settings import FlowSettings
@@ -40,7 +40,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Any], li
                     raise result
                 return result
 
-        monkeypatch.setattr(catalogue, "catalogue_import", lambda _: Import())
+        monkeypatch.setattr(commands, "catalogue_import", lambda _: Import())
         return runs
 
     return give

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from orderphase.bootstrap import contracts
+from orderphase.bootstrap import commands
 from orderphase.cli.plan import plan_situated
 from orderphase.domain.findings import finding
 from orderphase.domain.lines import Discount
@@ -82,7 +82,7 @@ def show(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
             assert environment.items() >= WHOLE.items()
             return Previews(preview)
 
-        monkeypatch.setattr(contracts, "preview", build)
+        monkeypatch.setattr(commands, "preview", build)
         return command(b"", "preview", ORDER, *arguments)
 
     for name, value in WHOLE.items():

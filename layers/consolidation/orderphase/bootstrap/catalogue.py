@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orderphase.bootstrap.flow_parts import FlowParts
-from orderphase.flows.catalogue_import import CatalogueImport
 from orderphase.flows.catalogue_upserts import CatalogueUpserts
 from orderphase.flows.price_upsert import PriceUpsert
 from orderphase.flows.product_upsert import ProductUpsert
@@ -22,14 +21,7 @@ def price_upsert(environment: Mapping[str, str]) -> PriceUpsert:
     return PriceUpsert(_upserts(FlowParts(environment)))
 
 
-def catalogue_import(environment: Mapping[str, str]) -> CatalogueImport:
-    """Build the import of a catalogue, from the environment of a flow's function. Raises as `product_upsert`."""
-    parts = FlowParts(environment)
-    facts = parts.facts(parts.stripe.default)
-    return CatalogueImport(_records(parts), parts.stripe, facts, told=parts.policies.write_back != "none")
-
-
-def _records(parts: FlowParts) -> CatalogueRecords:
+def records(parts: FlowParts) -> CatalogueRecords:
     """Salesforce's side of the catalogue."""
     return CatalogueRecords(parts.org, parts.mapping, parts.settings.currency)
 
@@ -37,7 +29,7 @@ def _records(parts: FlowParts) -> CatalogueRecords:
 def _upserts(parts: FlowParts) -> CatalogueUpserts:
     """What the upserts of products and prices share."""
     return CatalogueUpserts(
-        records=_records(parts),
+        records=records(parts),
         accounts=parts.stripe,
         catalogue=parts.contract_runs().desk(parts.stripe.default).catalogue,
         runs=parts.runs(),

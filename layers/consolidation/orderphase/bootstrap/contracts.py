@@ -10,7 +10,6 @@ from orderphase.flows.account_upsert import AccountUpsert
 from orderphase.flows.cancellation import Cancellation
 from orderphase.flows.order_activation import OrderActivation
 from orderphase.flows.order_item_update import OrderItemUpdate
-from orderphase.flows.preview import Previews
 from orderphase.flows.reconciliation import Reconciliation
 
 
@@ -50,8 +49,3 @@ def reconciliation(environment: Mapping[str, str]) -> Reconciliation:
     parts = FlowParts(environment)
     watching = replace(parts.policies, on_schedule_ended="error")
     return Reconciliation(parts.contract_runs(), parts.contract_runs(watching))
-
-
-def preview(environment: Mapping[str, str]) -> Previews:
-    """Build the preview, from the environment of a flow's function. Raises as `order_activation`."""
-    return Previews(FlowParts(environment).contract_runs())

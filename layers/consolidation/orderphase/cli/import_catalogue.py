@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from orderphase.bootstrap import catalogue
+from orderphase.bootstrap import commands
 from orderphase.cli.connection import connect
 from orderphase.cli.streams import OK, REFUSED, write_json, write_text
 from orderphase.flows.catalogue_import import Imported, Tally
@@ -18,7 +18,7 @@ from orderphase.timeline.chart import printable
 def run(options: argparse.Namespace) -> int:
     """Run the command; answers its exit code."""
     connection = connect(os.environ, Path.cwd(), stack=options.stack)
-    done = catalogue.catalogue_import(connection.environment).run(dry_run=options.dry_run)
+    done = commands.catalogue_import(connection.environment).run(dry_run=options.dry_run)
     if options.json:
         write_json({"dry_run": options.dry_run, **asdict(done)})
     else:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orderphase.bootstrap import contracts
+from orderphase.bootstrap import commands
 from orderphase.cli.connection import connect
 from orderphase.cli.streams import exit_code, write_json, write_text
 from orderphase.domain.calendar import day, iso, period
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if not re.fullmatch("801[0-9A-Za-z]{12}([0-9A-Za-z]{3})?", options.order_id):
         raise DataError(f"{options.order_id!r} is not the id of an Order: it has 15 or 18 characters and begins with 801")
     connection = connect(os.environ, Path.cwd(), stack=options.stack)
-    found = contracts.preview(connection.environment).run(options.order_id)
+    found = commands.preview(connection.environment).run(options.order_id)
     if options.svg:
         title = f"Order {found.order_number}: today, and as planned"
         picture = draw_plan_svg(timeline_lines(found.orders), found.plan, subject=_subject(found), title=title)
