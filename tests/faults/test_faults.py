@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from orderphase.ingress import aws
+from orderphase.ingress import queues
 from orderphase.store.contracts import ContractTable
 from orderphase.stripe.account import StripeAccount
 from tests.faults import __main__ as command
@@ -104,7 +104,7 @@ def test_a_second_schedule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_second_message_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    with spoiled(monkeypatch, aws, "_digest", lambda _: uuid4().hex):
+    with spoiled(monkeypatch, queues, "_digest", lambda _: uuid4().hex):
         assert "queued: ['order_activation', 'order_activation']" in failure("event: answer lost @2")
 
 
