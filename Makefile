@@ -49,6 +49,10 @@ fuzz: setup ## Throw 3,000 malformed inputs (EXAMPLES=…) at every route, queue
 load: setup ## Activate 5,000 orders (ORDERS=…) at once on the local stack, and say what that takes. WRITE=1 puts it into docs/.
 	@$(PYTHON) -m benchmarks.load $(if $(ORDERS),--orders $(ORDERS)) $(if $(WRITE),--write)
 
+.PHONY: bench
+bench: setup .tools/runtime/.installed ## Measure everything against its floor or an alternative. ONLY="…" for one part, WRITE=1 writes to docs/.
+	@$(PYTHON) -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(WRITE),--write)
+
 .PHONY: lint
 lint: setup ## Check style, format, types, import directions and the template.
 	@.venv/bin/ruff check .
