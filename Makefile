@@ -50,8 +50,8 @@ load: setup ## Activate 5,000 orders (ORDERS=…) at once on the local stack, an
 	@$(PYTHON) -m benchmarks.load $(if $(ORDERS),--orders $(ORDERS)) $(if $(WRITE),--write)
 
 .PHONY: bench
-bench: setup .tools/runtime/.installed ## Measure everything against its floor or an alternative. ONLY="…" for one part, WRITE=1 writes to docs/.
-	@$(PYTHON) -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(WRITE),--write)
+bench: setup .tools/runtime/.installed ## Measure everything against its floor or an alternative. ONLY="…" for one part, CONTRACTS=… for fewer, WRITE=1 writes to docs/.
+	@$(PYTHON) -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(CONTRACTS),--contracts $(CONTRACTS)) $(if $(WRITE),--write)
 
 .PHONY: lint
 lint: setup ## Check style, format, types, import directions and the template.

@@ -15,23 +15,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 
-from benchmarks import cold_start, consolidation, growth, runs
-from benchmarks.figures import Figure
+from benchmarks import cold_start, consolidation, documents, growth, runs
+from benchmarks.figures import Figure, Say
 from benchmarks.picture import draw
 from benchmarks.report import side_by_side, table
 from sandbox.build import ROOT
 from sandbox.processes import StackError
 
-PARTS: dict[str, ModuleType] = {module.PART: module for module in (consolidation, runs, cold_start, growth)}
+PARTS = (consolidation.PART, runs.PART, cold_start.PART, growth.PART)
 RESULT = ROOT / ".stack" / "bench.json"
 BEFORE = RESULT.with_name("bench-before.json")
 PICTURE = RESULT.with_suffix(".svg")
 DOCUMENT = ROOT / "docs" / "performance.md"
 DRAWN = ROOT / "docs" / "performance.svg"
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be given again")
+    most = growth.CONTRACTS[-1]
+    parser.add_argument("--contracts", type=documents.number, default=most, help=f"compared at most (default {most:,})")
     parser.add_argument(
         "--write", action="store_true", help=f"put this run and the one before it into {DOCUMENT.relative_to(ROOT)}"
     )
@@ -68,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.write and options.only:
         parser.error("--write takes a whole run, so it does not go with --only")
     try:
-        run = measured(options.only or [*PARTS], _say)
-    except (StackError, TimeoutError, AssertionError) as problem:
+        run = measured(options.only or [*PARTS], _say, contracts=options.contracts)
+    except (StackError, TimeoutError, AssertionError, ValueError) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
     print("\n".join(table(run.figures)))
@@ -82,15 +83,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw(run.figures, PICTURE)
     print(f"The numbers are in {RESULT.relative_to(ROOT)}, the picture is {PICTURE.relative_to(ROOT)}.")
     if options.write:
-        write(DOCUMENT, [Run.read(BEFORE), run] if BEFORE.exists() else [run])
+        told = [Run.read(BEFORE), run] if BEFORE.exists() else [run]
+        documents.put(DOCUMENT, "bench", "\n".join(_told(told)))
         draw(run.figures, DRAWN)
     return 0
 
 
-def measured(parts: Sequence[str], say: Callable[[str], None]) -> Run:
-    """Measure these parts."""
+def measured(parts: Sequence[str], say: Say, *, contracts: int) -> Run:
+    """Measure these parts, the last with so many contracts at most."""
+    measures: dict[str, Callable[[Say], Iterator[Figure]]] = {
+        consolidation.PART: consolidation.measure,
+        runs.PART: runs.measure,
+        cold_start.PART: cold_start.measure,
+        growth.PART: partial(growth.measure, most=contracts),
+    }
     began, at = time.monotonic(), datetime.now(UTC)
-    figures = tuple(figure for name in parts for figure in PARTS[name].measure(say))
+    figures = tuple(figure for name in parts for figure in measures[name](say))
     machine = f"{os.cpu_count()} processors ({platform.machine()}), CPython {platform.python_version()}"
     return Run(figures, machine, at.isoformat(timespec="minutes"), round(time.monotonic() - began))
 
@@ -99,16 +107,6 @@ def _verdict(run: Run) -> str:
     missed = [one for one in run.figures if one.met is False]
     kept = sum(one.met is True for one in run.figures)
     return f"{kept} of {kept + len(missed)} targets are met, in {run.seconds / 60:.0f} minutes on {run.machine}."
-
-
-def write(document: Path, told: Sequence[Run]) -> None:
-    """Put runs into a document, side by side, between its marks. Raises ValueError where it has none."""
-    whole = document.read_text()
-    if BEGIN not in whole or END not in whole:
-        raise ValueError(f"{document}: put {BEGIN} and {END} on lines of their own where the tables belong")
-    before, _, rest = whole.partition(BEGIN)
-    text = "\n".join(_told(told))
-    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
 
 
 def _told(runs: Sequence[Run]) -> Iterator[str]:

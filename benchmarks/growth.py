@@ -6,7 +6,6 @@ the size; what grows faster is told as a ratio above 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,9 +39,8 @@ class Grown:
     peak: float
 
 
-def measure(say: Say) -> Iterator[Figure]:
-    """All three. ORDERPHASE_BENCH_CONTRACTS says how many contracts there are at most, instead of 10,000."""
-    most = int(os.environ.get("ORDERPHASE_BENCH_CONTRACTS", CONTRACTS[-1]))
+def measure(say: Say, *, most: int = CONTRACTS[-1]) -> Iterator[Figure]:
+    """All three; so many contracts at most."""
     with stage(say) as here:
         grower = _Grower(here, most, say)
         yield from grower.of_one_contract("orders of a contract", ORDERS, grower.orders)

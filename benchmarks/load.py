@@ -29,6 +29,7 @@ from typing import Any
 import requests
 from boto3.dynamodb.types import TypeDeserializer
 
+from benchmarks import documents
 from orderphase.salesforce.client import API_VERSION
 from sandbox.build import FLOWS, ROOT
 from sandbox.processes import StackError
@@ -46,7 +47,6 @@ QUANTITY, MORE = 3, 7
 
 RESULT = ROOT / ".stack" / "load.json"
 DOCUMENT = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- load -->", "<!-- /load -->"
 
 _ACTIVATED_AT_ONCE = 200
 """Salesforce: a request changes 200 records."""
@@ -101,7 +101,9 @@ class Measured:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--orders", type=_number, default=ORDERS, help=f"contracts with an order each (default {ORDERS})")
+    parser.add_argument(
+        "--orders", type=documents.number, default=ORDERS, help=f"contracts with an order each (default {ORDERS})"
+    )
     parser.add_argument("--json", type=Path, default=RESULT, metavar="FILE", help=f"where the result goes (default {RESULT})")
     parser.add_argument("--write", action="store_true", help=f"also put it into {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
@@ -112,18 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = {"measured": asdict(measured), "limits": [asdict(one) for one in limits(measured)]}
         options.json.write_text(json.dumps(result, indent=2))
         if options.write:
-            write(DOCUMENT, text)
-    except (LoadError, StackError, TimeoutError) as problem:
+            documents.put(DOCUMENT, "load", text)
+    except (LoadError, StackError, TimeoutError, ValueError) as problem:
         print(f"load: {problem}", file=sys.stderr)
         return 1
     return 0
-
-
-def _number(text: str) -> int:
-    """How many, for argparse: one at least."""
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
 
 
 def run(number: int) -> Measured:
@@ -487,15 +482,6 @@ def _lines(measured: Measured) -> Iterator[str]:
     yield f"So {first.name} comes first: {ORDERS:,} orders take {ORDERS / first.orders / 60:.0f} minutes. How long a run takes"
     yield f"in an account is assumed: {CALL_SECONDS} s for each call to Salesforce or Stripe. Here, one run follows the other:"
     yield "the local AWS works on one message of a FIFO queue at a time."
-
-
-def write(document: Path, text: str) -> None:
-    """Put the report into a document, between its marks. Raises `LoadError` where it has none."""
-    whole = document.read_text() if document.exists() else ""
-    if BEGIN not in whole or END not in whole:
-        raise LoadError(f"{document} has no place for the figures: put {BEGIN} and {END} on lines of their own there")
-    before, _, rest = whole.partition(BEGIN)
-    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

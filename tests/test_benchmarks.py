@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import money
+from benchmarks import documents, money
+from benchmarks.__main__ import Run
 from benchmarks.figures import Figure, processor_ms
 from benchmarks.picture import draw
 from benchmarks.report import shown, side_by_side, table
@@ -66,6 +68,28 @@ class TestReport:
         assert picture == (tmp_path / "b.svg").read_text()
         for text in ("activation (9)", "other", "20.00", "growth"):
             assert text in picture
+
+
+class TestDocuments:
+    def test_a_text_takes_the_place_of_the_one_before(self, tmp_path: Path) -> None:
+        document = tmp_path / "page.md"
+        document.write_text("# Page\n<!-- bench -->\nold\n<!-- /bench -->\nmore\n")
+        documents.put(document, "bench", "new\nlines")
+        assert document.read_text() == "# Page\n<!-- bench -->\nnew\nlines\n<!-- /bench -->\nmore\n"
+        with pytest.raises(ValueError, match="has no place for the figures: put <!-- load -->"):
+            documents.put(document, "load", "new")
+
+    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "٣"])
+    def test_what_is_no_number_is_refused(self, text: str) -> None:
+        assert documents.number("12") == 12
+        with pytest.raises(ArgumentTypeError, match="is not a whole number above 0"):
+            documents.number(text)
+
+    def test_a_run_is_read_as_it_was_saved(self, tmp_path: Path) -> None:
+        run = Run((ONE, replace(ONE, target=None)), "a machine", "2026-11-20T10:00+00:00", 60)
+        run.save(tmp_path / "run.json")
+        assert Run.read(tmp_path / "run.json") == run
+        assert json.loads((tmp_path / "run.json").read_text())["figures"][0]["ratio"] == 2.0
 
 
 class TestMoney:
