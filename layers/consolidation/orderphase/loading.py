@@ -25,6 +25,8 @@ with suppress(ModuleNotFoundError):
 
 def done[Handler](handler: Handler) -> Handler:
     """Answers the handler of a function that is loaded now."""
-    gc.freeze()
-    gc.enable()
+    # Once: where one process loads several functions, as a test does, the collector has been at work meanwhile.
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     return handler
