@@ -14,16 +14,20 @@ from decimal import Decimal
 from functools import partial
 from types import FrameType
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from orderphase.domain.catalogue import PriceBookEntry, Product
 from orderphase.domain.consolidation import consolidate
 from orderphase.domain.lines import Order, OrderLine
 from orderphase.domain.phases import Consolidation, Phase
 from orderphase.domain.planning import Situation, plan
 from orderphase.domain.policies import Policies
 from orderphase.domain.schedules import HeldPhase, HeldSchedule
+from orderphase.domain.sequence import in_sequence
 
+UTC_ZONE = ZoneInfo("UTC")
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -121,6 +125,13 @@ def faulty_lines(size: int) -> list[Order]:
     return [order(0, *(replace(line(n, n, None), price_id=None) for n in range(size)))]
 
 
+def many_equal_lines_and_a_gap_at_the_end(size: int) -> list[Order]:
+    """What would be drawn is far more than what is told."""
+    alike = [line(n, n, size) for n in range(size)]
+    daily = [line(size + n, n, n + 1, "B", 1 + n % 2) for n in range(size)]
+    return [order(0, *alike, *daily, line(3 * size, size + 5, size + 6))]
+
+
 type QuantityConflict = Literal["error", "sum", "latest"]
 
 MAKERS: tuple[tuple[Callable[[int], list[Order]], tuple[QuantityConflict, ...]], ...] = (
@@ -136,6 +147,7 @@ MAKERS: tuple[tuple[Callable[[int], list[Order]], tuple[QuantityConflict, ...]],
     (orders_that_disagree, ("error", "latest")),
     (different_quantities, ("error", "sum", "latest")),
     (gaps, ("error",)),
+    (many_equal_lines_and_a_gap_at_the_end, ("error", "sum", "latest")),
     (pairs_that_cancel_out, ("sum",)),
     (reductions_of_nothing, ("error",)),
     (reductions_of_one_line_each, ("error", "sum")),
@@ -196,8 +208,45 @@ def test_planning_looks_at_no_more_phases_than_can_be_sent(
         assert planned.action == ("nothing" if held else "create")
         counts.append(count)
     small, large = counts
-    # Each phase may be copied to say what no order does; nothing is compared.
-    assert large - small < (20 * 750 if method == "send_invoice" else 50)
+    # Each phase is copied to say what no order does; nothing is compared.
+    assert large - small < (10 * 750 if method == "send_invoice" else 50)
+
+
+def late_in_the_series(size: int) -> Callable[[], object]:
+    wanted = consolidate(twenty_at_once(size), Policies())
+    return partial(plan, wanted, Situation(day(size), Policies(), "USD", settled=wanted.phases))
+
+
+def on_drift(size: int) -> Callable[[], object]:
+    wanted = consolidate(twenty_at_once(size), Policies())
+    held = on_schedule(wanted.phases[:10], Policies())
+    phases = (*held.phases[:3], replace(held.phases[3], quantities={"other": 1}), *held.phases[4:])
+    held = replace(held, phases=phases, end_behavior="cancel")
+    situation = Situation(START, Policies(), "USD", schedule=held, settled=wanted.phases, applied=True)
+    assert "schedule_edited" in {one.code for one in plan(wanted, situation).findings}
+    return partial(plan, wanted, situation)
+
+
+def of_entries(size: int) -> list[Order]:
+    """Orders of one product each, in turn of another one."""
+    orders = []
+    for n in range(size):
+        entry = PriceBookEntry(f"01u-{n % 7}", Product(f"01t-{n % 7}", "Product"), f"price_{n % 7}")
+        orders.append(order(n, replace(line(n, n, n + 7), price_id=None, entry=entry)))
+    return orders
+
+
+def in_their_sequence(size: int) -> Callable[[], object]:
+    orders = of_entries(size)
+    wanted = consolidate(orders, Policies())
+    assert wanted.phases
+    return partial(in_sequence, wanted, orders, [], UTC_ZONE, now=START)
+
+
+@pytest.mark.parametrize("make", [late_in_the_series, on_drift, in_their_sequence])
+def test_what_follows_costs_no_more_than_its_lines(make: Callable[[int], Callable[[], object]]) -> None:
+    small, large = (counted(make(size))[0] for size in (250, 1000))
+    assert large < 4 * 1.2 * small
 
 
 def on_schedule(phases: Sequence[Phase], choices: Policies) -> HeldSchedule:

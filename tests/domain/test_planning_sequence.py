@@ -135,6 +135,35 @@ class TestTwoPrices:
         added_up = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW, comparing=False)
         assert added_up.findings == ()
 
+    def test_a_line_that_names_another_one_is_a_reduction_only_below_0(self) -> None:
+        orders = [
+            order("1", self.sold("a", "2025-01-01", "2026-01-01", "price_old")),
+            order("2", self.sold("b", "2025-06-01", "2026-01-01", "price_new", reduces="a")),
+        ]
+        told = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW)
+        assert [one.code for one in told.findings] == ["price_changed"]
+
+    def test_a_reduction_is_sold_at_the_price_of_the_line_that_it_takes_from(self) -> None:
+        sold = self.sold("a", "2025-01-01", "2026-01-01", "price_old", quantity=Decimal(2))
+        taken = self.sold("b", "2025-06-01", None, "price_new", quantity=Decimal(-1), reduces="a")
+        orders = [order("1", sold), order("2", taken, is_reduction=True)]
+        told = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW)
+        assert told.findings == ()
+
+    def test_a_reduction_counts_where_it_is_listed_whatever_product_it_names(self) -> None:
+        other = PriceBookEntry("01u-2", Product("01t-2", "Support"), price_id="price_support", unit_price=Decimal(5))
+        support = {"entry": other, "billed_at": BilledAt("price_support")}
+        orders = [
+            order(
+                "1",
+                self.sold("a", "2025-01-01", "2026-01-01", "price_old", quantity=Decimal(2)),
+                self.sold("c", "2025-01-01", "2026-01-01", "", **support),
+            ),
+            order("2", self.sold("b", "2025-06-01", None, "", quantity=Decimal(-1), reduces="a", **support), is_reduction=True),
+        ]
+        told = in_sequence(consolidated(*orders), orders, [], UTC_ZONE, now=NOW)
+        assert [(one.code, one.lines) for one in told.findings] == [("price_changed", ("b", "c"))]
+
     @pytest.mark.parametrize(
         ("end", "price", "more"),
         [

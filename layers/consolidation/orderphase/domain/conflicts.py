@@ -57,7 +57,15 @@ class Survey:
     def begin(self, condition: Condition) -> None:
         """Something holds from now on."""
         self.conditions.append(condition)
-        self.refused = self.refused or severity(condition.code) == "error"
+        self._found(condition.code)
+
+    def leave(self, gap: Gap) -> None:
+        """Nothing was billed for a while."""
+        self.gaps.append(gap)
+        self._found("phase_gap")
+
+    def _found(self, code: str) -> None:
+        self.refused = self.refused or severity(code) == "error"
 
 
 class _Conditions:
@@ -165,8 +173,7 @@ class Surveyor:
             since, before = self._hole
             after = [span.lines for span in moment.covering]
             after += [lines for track in moment.items.values() for lines in track.present]
-            self.result.gaps.append(Gap(since, boundary.now, before, flat(after)))
-            self.result.refused = True
+            self.result.leave(Gap(since, boundary.now, before, flat(after)))
 
 
 def _just_before(moment: Moment, boundary: Boundary) -> Ids:

@@ -28,12 +28,15 @@ class Difference:
 def differences(before: Sequence[Span], after: Sequence[Span], *, since: datetime, currency: str) -> list[Difference]:
     """What changes from `before` to `after` from `since` on, in the order of time. Both are gapless and sorted."""
     found: list[Difference] = []
+    # The number of the last one of each kind.
+    latest: dict[tuple[Sign, str], int] = {}
     for start, end, was, becomes in _side_by_side(before, after, since):
         for sign, what in _changes(was, becomes, currency):
-            last = next((one for one in reversed(found) if (one.sign, one.what) == (sign, what)), None)
-            if last is not None and last.end == start:
-                found[found.index(last)] = Difference(last.start, end, sign, what)
+            number = latest.get((sign, what))
+            if number is not None and found[number].end == start:
+                found[number] = Difference(found[number].start, end, sign, what)
             else:
+                latest[sign, what] = len(found)
                 found.append(Difference(start, end, sign, what))
     return found
 

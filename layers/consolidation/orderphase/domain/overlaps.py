@@ -302,7 +302,7 @@ class Moment:
 
     items: the prices that are billed. covering: the spans without a price. touched: the prices whose spans came or went at the
     last boundary; `restated` whether orders did that state something; `changed` whether a price has another value since, or the
-    settings are others, so that a new phase begins.
+    settings are others, so that a new phase begins. shared: whether several spans have asked for one price so far.
     """
 
     def __init__(self, settings: Mapping[str, PhaseSettings], policy: Literal["error", "sum", "latest"]) -> None:
@@ -312,6 +312,7 @@ class Moment:
         self.touched: Collection[PriceTrack] = ()
         self.restated = False
         self.changed = False
+        self.shared = False
         self._new_track = _TRACKS[policy]
         self._tracks: dict[str, PriceTrack] = {}
 
@@ -322,6 +323,8 @@ class Moment:
         self.restated = bool(self.settings.stating) and self.settings.turn()
         self.changed = self.restated and self.settings.value != before
         for track in self.touched:
+            if len(track.present) > 1:
+                self.shared = True
             if track.turn():
                 self.changed = True
                 if track.value is None:

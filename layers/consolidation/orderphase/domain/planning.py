@@ -443,8 +443,10 @@ class _Planning:
         applied = [phase for phase in settled if phase.end is None or phase.end > self.now]
         if not applied or agrees(schedule, held, wanted_spans(applied, limit=len(held) + 1), runway=0):
             return
-        found = differences(wanted_spans(applied), held, since=self.now, currency=self.currency)
         if schedule.end_behavior == "release":  # what comes after its last phase, the schedule leaves open
+            applied = [phase for phase in applied if held[-1].end is None or phase.start < held[-1].end]
+        found = differences(wanted_spans(applied), held, since=self.now, currency=self.currency)
+        if schedule.end_behavior == "release":
             found = [one for one in found if held[-1].end is None or one.start < held[-1].end]
         told = "; ".join(f"{one.what} from {self._day(one.start)}" for one in found[:_TOLD]) or "its end"
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
@@ -487,7 +489,7 @@ def _stated(phases: Iterable[Phase], policies: Policies) -> tuple[Phase, ...]:
     if policies.collection_method != SEND_INVOICE:
         return tuple(phases)
     # Few settings serve all phases.
-    settings = {phase.settings: _with_defaults(phase.settings, policies) for phase in phases}
+    settings = {stated: _with_defaults(stated, policies) for stated in {phase.settings for phase in phases}}
     return tuple([Phase(phase.start, phase.end, phase.items, settings[phase.settings]) for phase in phases])
 
 

@@ -144,10 +144,14 @@ def _at_several_prices(orders: Sequence[Order]) -> dict[str, tuple[OrderLine, Or
                 by_product[line.entry.product.id][line.id] = line, order
     found: dict[str, tuple[OrderLine, Order]] = {}
     for lines in by_product.values():
-        # A reduction is listed with the line that it takes from.
-        if len({own.get(line.reduces or line.id) for line, _ in lines.values()}) > 1:
+        if len({own.get(_listed_with(line)) for line, _ in lines.values()}) > 1:
             found |= lines
     return found
+
+
+def _listed_with(line: OrderLine) -> str:
+    """The line whose item lists it: that of a reduction is the one that it takes from."""
+    return line.reduces if line.reduces and line.quantity < 0 else line.id
 
 
 def _of_two_orders(prices: Sequence[Sequence[tuple[OrderLine, Order]]]) -> Iterator[tuple[tuple[OrderLine, Order], ...]]:
