@@ -84,7 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"The numbers are in {RESULT.relative_to(ROOT)}, the picture is {PICTURE.relative_to(ROOT)}.")
     if options.write:
         told = [Run.read(BEFORE), run] if BEFORE.exists() else [run]
-        documents.put(DOCUMENT, "bench", "\n".join(_told(told)))
+        try:
+            documents.put(DOCUMENT, "bench", "\n".join(_told(told)))
+        except ValueError as problem:
+            print(f"bench: {problem}", file=sys.stderr)
+            return 1
         draw(run.figures, DRAWN)
     return 0
 

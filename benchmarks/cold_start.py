@@ -102,7 +102,9 @@ def measure(say: Say) -> Iterator[Figure]:
     # A short path, as in `sandbox.invoke`.
     with stack, TemporaryDirectory(prefix="orderphase-") as name:
         folder = Path(name)
-        _disconnect(stack)
+        # What ran by itself would take the processor from what is measured.
+        stack.stop_the_clock()
+        stack.stop_the_queues()
         built = STATE / "build"
         layers = [built / layer for layer in (CONSOLIDATION_LAYER, DEPENDENCIES_LAYER)]
         bare = [_without_bytecode(layer, folder) for layer in layers]
@@ -157,13 +159,6 @@ def _sell(stack: LocalStack) -> _Sold:
         "contract.reconcile": contract,
     }
     return _Sold(org.org_id, contract, records)
-
-
-def _disconnect(stack: LocalStack) -> None:
-    """Have the local AWS run nothing by itself: it would take the processor from what is measured."""
-    functions = stack.aws("lambda")
-    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
-        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
 
 
 def _without_bytecode(part: Path, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """How long it takes to consolidate and plan a contract, against sorting its boundaries and against other ways to do it.
 
-Consolidating has to bring the boundaries of all lines into order, so what Python needs to sort them is the floor.
+Consolidating has to bring the boundaries of all lines into order. To sort them with what tells equal ones apart is what
+somebody would do; to sort the bare instants, as the product does and has the rest follow, is the least.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ TARGET_SIZE, TARGET = 10_000, 6.0
 """At so many lines, so many times as long as it takes to sort their boundaries."""
 
 SMALL_SIZES = (20, 50, 100, 1_000)
-"""At which the other ways end in reasonable time. From above the second on, none of them may be faster."""
+"""At which the other ways end in reasonable time. At those above the second, none of them may be faster."""
 
 _LONGEST_MS = 5_000
 

@@ -14,7 +14,7 @@ def number(text: str) -> int:
 
 
 def put(document: Path, mark: str, text: str) -> None:
-    """Put a text into a document, between `<!-- mark -->` and `<!-- /mark -->`. Raises ValueError where it has no such place."""
+    """Put a text into a document, between `<!-- mark -->` and `<!-- /mark -->`. Raises ValueError where they are missing."""
     begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     whole = document.read_text() if document.exists() else ""
     if begin not in whole or end not in whole:

@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import batched, pairwise
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.figures import Figure, Say
 from benchmarks.runtime import Runtime
-from benchmarks.stage import Stage, stage, together
+from benchmarks.stage import Stage, stage
 
 PART = "growth"
 
 ORDERS = (1, 10, 100, 1_000)
 LINES = (1, 10, 100, 1_000, 2_500)
 CONTRACTS = (1, 10, 100, 1_000, 10_000)
-
-BATCH = 10
-"""The messages that Lambda is given at once."""
 
 SLACK = 1.2
 """So much above linear is taken for noise."""
@@ -96,10 +93,10 @@ class _Grower:
             self._say(f"contracts compared: {size:,} …")
             orders = [here.sell(self._account, self._entry) for _ in range(size - len(billed))]
             with here.function("OrderActivation") as activation:
-                for some in batched(orders, BATCH, strict=False):
-                    _all_done(activation, together([here.activated(order) for order in some]))
+                for order in orders:
+                    _all_done(activation, here.activated(order))
             billed += [str(here.record("Order", order)["ContractId"]) for order in orders]
-            events = [together([self._turn(one) for one in some]) for some in batched(billed, BATCH, strict=False)]
+            events = [self._turn(one) for one in billed]
             small = self._turn(here.record("Order", self._small)["ContractId"])
             yield self._handled("Reconciliation", small, size, events)
 

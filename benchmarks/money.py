@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.figures import Figure
 
@@ -39,66 +40,67 @@ GB_SECOND = 0.0000133334
 PER_MILLION = {"Lambda": 0.20, "API Gateway": 3.50, "SQS": 0.50, "DynamoDB write": 0.625, "DynamoDB read": 0.125}
 LOGGED_GB = 0.50
 
-_WRITE, _READ = 1024, 4096
-"""DynamoDB: bytes of a unit."""
-_READS = ("BatchGetItem", "GetItem", "Query", "Scan")
+KILOBYTE = 1024
+"""DynamoDB: bytes of a unit that is written. One that is read has four times as many."""
 _QUEUED = 3
 """SQS: a message is sent, received and deleted."""
+
+Unit = Literal["write", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one event takes: calls to Salesforce and Stripe, calls to AWS, and milliseconds of processor time."""
+
+    vendors: int
+    aws: int
+    processor: float
+
+    def seconds(self, memory: int) -> float:
+        """How long it takes in a function of so many megabytes."""
+        return self.vendors * VENDOR_SECONDS + self.aws * AWS_SECONDS + self.processor / 1000 * max(1.0, FULL / memory)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one event of a function takes.
+    """What a case costs.
 
-    function: as in the template; setting: its memory there. patience: seconds within which a cold event has to be done.
-    vendors: calls to Salesforce and Stripe. aws: calls to AWS, by operation. sent: bytes of the bodies that each operation
-    sends. processor, cold: milliseconds of an event, and of the first one behind INIT. peak: megabytes. logged: bytes.
+    function: as in the template; setting, timeout: its memory there, and the seconds that it has. warm: an event; cold: the
+    first one of a process, behind INIT, which takes `init` milliseconds. peak: megabytes. units: of DynamoDB. logged: bytes.
     """
 
     name: str
     function: str
     setting: int
-    patience: float
-    vendors: int
-    aws: Counter[str]
-    sent: Mapping[str, int]
-    processor: float
-    cold: float
+    timeout: int
+    warm: Event
+    cold: Event
+    init: float
     peak: float
+    units: Mapping[Unit, int]
     logged: float
-
-    def seconds(self, memory: int, processor: float | None = None) -> float:
-        """How long an event takes in a function of so many megabytes."""
-        spent = self.processor if processor is None else processor
-        return self.vendors * VENDOR_SECONDS + self.aws.total() * AWS_SECONDS + spent / 1000 * max(1.0, FULL / memory)
 
     def lambda_dollars(self, memory: int) -> float:
         """What Lambda asks for a million events."""
-        return PER_MILLION["Lambda"] + MILLION * self.seconds(memory) * memory / 1024 * GB_SECOND
+        return PER_MILLION["Lambda"] + MILLION * self.warm.seconds(memory) * memory / 1024 * GB_SECOND
 
     def fits(self, memory: int) -> bool:
-        """Whether so much is enough: with room, and for a cold first event."""
-        return memory >= self.peak * ROOM and self.seconds(memory, self.cold) <= self.patience
+        """Whether so much is enough: with room, and so that a cold start with its event takes half of the timeout at most."""
+        return memory >= self.peak * ROOM and self.init / 1000 + self.cold.seconds(memory) <= self.timeout / 2
 
     def pieces(self, memory: int, *, queued: bool, routed: bool) -> dict[str, float]:
         """Dollars of a million events, by what they are for."""
-        units: Counter[str] = Counter()
-        for operation, calls in self.aws.items():
-            if operation.startswith("DynamoDB"):
-                kind = "read" if operation.rpartition(".")[2] in _READS else "write"
-                unit = _READ if kind == "read" else _WRITE
-                units[f"DynamoDB {kind}"] += max(calls, -(-self.sent[operation] // unit))
         return {
             "Lambda": self.lambda_dollars(memory),
             **({"API Gateway": PER_MILLION["API Gateway"]} if routed else {}),
             **({"SQS": _QUEUED * PER_MILLION["SQS"]} if queued else {}),
-            "DynamoDB": sum(PER_MILLION[kind] * count for kind, count in units.items()),
+            "DynamoDB": sum(PER_MILLION[f"DynamoDB {kind}"] * count for kind, count in self.units.items()),
             "logs": MILLION * self.logged / 2**30 * LOGGED_GB,
         }
 
 
 def figures(costs: Sequence[Cost]) -> Iterator[Figure]:
-    """Memory and money of each function, of the case that takes most of it; and what a million orders cost together."""
+    """The most memory of each function; what a million of its first case cost; and what a million orders cost together."""
     by_function: dict[str, list[Cost]] = {}
     for one in costs:
         by_function.setdefault(one.function, []).append(one)
@@ -109,7 +111,7 @@ def figures(costs: Sequence[Cost]) -> Iterator[Figure]:
         # One setting has to do for all cases of a function.
         fitting = [memory for memory in SETTINGS if all(one.fits(memory) for one in cases)]
         first, setting = cases[0], cases[0].setting
-        best = min(fitting, key=first.lambda_dollars)
+        best = min(fitting, key=first.lambda_dollars, default=SETTINGS[-1])
         told, against = f"{function}, Lambda for a million ({setting} MB)", f"the cheapest that fits ({best} MB)"
         yield Figure(PART, told, first.lambda_dollars(setting), against, first.lambda_dollars(best), "dollars", CLOSE)
     yield from _million_orders({one.name: one for one in costs})

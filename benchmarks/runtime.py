@@ -92,7 +92,7 @@ class Runtime:
     def _variables(self) -> dict[str, str]:
         path = [self._code, *(layer / "python" for layer in self._layers), PYTHON.parent.parent / _LIBRARY]
         lambdas = {
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "192",
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self._timeout),
             "AWS_REGION": "us-east-1",

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from benchmarks.figures import Say
-from benchmarks.runtime import Runtime
+from benchmarks.runtime import Runtime, variables
 from orderphase.ingress.signature import sign
 from orderphase.settings import StripeCredentials
 from orderphase.stripe.client import StripeConnection
@@ -117,19 +118,16 @@ class Stage(Org):
 
         handler: that of a module in `benchmarks.inside` has the function's code beside it. record: the file that it uses.
         """
-        described = self.stack.aws("lambda").get_function_configuration(FunctionName=self._physical[f"{name}Function"])
-        variables = {**described["Environment"]["Variables"], **self.stack.local_aws.environment()}
-        bundle = str(self.stack.local_aws.certificate.bundle)
-        variables |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
+        known = variables(self.stack, f"{name}Function")
         if record is not None:
-            variables["ORDERPHASE_RECORD"] = str(record)
+            known["ORDERPHASE_RECORD"] = str(record)
         code = self.stack.folder / f"{name}-{next(self._numbers)}"
         shutil.copytree(self.build / f"{name}Function", code)
         for module in INSIDE.glob("*.py"):
             shutil.copy(module, code)
         log = code.with_suffix(".log")
         layers = [self.build / layer for layer in (CONSOLIDATION_LAYER, DEPENDENCIES_LAYER)]
-        with Runtime(code, layers, environment=variables, log=log, handler=handler, timeout=600) as runtime:
+        with Runtime(code, layers, environment=known, log=log, handler=handler, timeout=600) as runtime:
             yield runtime
 
     def environment(self) -> dict[str, str]:
@@ -143,19 +141,19 @@ class Stage(Org):
 
     def system(self, port: int, request: bytes) -> str:
         """Whom a recorded request went to: a vendor, or a service of AWS with the operation."""
-        for vendor in ("salesforce", "stripe"):
-            if f":{port}" in self._address(vendor):
+        for vendor, address in self._addresses().items():
+            if urlsplit(address).port == port:
                 return vendor
         head = request.partition(b"\r\n\r\n")[0].decode("latin-1")
         targets = [line.partition(": ")[2] for line in head.split("\r\n") if line.lower().startswith("x-amz-target")]
         return targets[0] if targets else "AWS"
 
-    def _address(self, vendor: Vendor | str) -> str:
+    def _addresses(self) -> dict[Vendor, str]:
         secrets = self.stack.secrets
         return {
             "salesforce": secrets["SalesforceSecret"]["SALESFORCE_LOGIN_URL"],
             "stripe": secrets["StripeSecret"]["STRIPE_API_BASE"],
-        }[vendor]
+        }
 
 
 def queued(*bodies: dict[str, Any]) -> dict[str, Any]:
@@ -165,18 +163,14 @@ def queued(*bodies: dict[str, Any]) -> dict[str, Any]:
     return {"Records": records}
 
 
-def together(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The messages of several SQS events in one batch."""
-    return queued(*(json.loads(record["body"]) for event in events for record in event["Records"]))
-
-
 @contextmanager
 def stage(say: Say) -> Iterator[Stage]:
-    """The stack while it runs, with nothing told and nothing started by the clock."""
+    """The stack while it runs, with nothing told, nothing taken from a queue and nothing started by the clock."""
     stack = LocalStack(name="bench", environment={}, parameters=PARAMETERS)
     stack.start(say)
     with stack:
         stack.stop_the_clock()
+        stack.stop_the_queues()
         if stack.salesforce is None or stack.stripe is None:
             raise AssertionError("an empty environment names no vendor")
         made = Stage(stack, stack.salesforce, stack.stripe)

@@ -143,7 +143,8 @@ def _folder_name(function: str) -> str:
 def _container_template(stack: LocalStack, folder: Path, closing: ExitStack) -> Path:
     """The built template's functions and layers, with the deployed environment and the way to the local stack."""
     built = STATE / "build"
-    resources: Mapping[str, Any] = yaml.safe_load((built / "template.yaml").read_text())["Resources"]
+    template: Mapping[str, Any] = yaml.safe_load((built / "template.yaml").read_text())
+    resources, common = template["Resources"], template["Globals"]["Function"]
     chosen: dict[str, Any] = {}
     for layer in (CONSOLIDATION_LAYER, DEPENDENCIES_LAYER):
         chosen[layer] = {"Type": resources[layer]["Type"], "Properties": {"ContentUri": str(built / layer)}}
@@ -163,7 +164,7 @@ def _container_template(stack: LocalStack, folder: Path, closing: ExitStack) -> 
                 "Handler": "entry.handler",
                 "Runtime": "python3.13",
                 "Architectures": [host_architecture()],
-                "MemorySize": 512,
+                "MemorySize": common["MemorySize"],
                 "Timeout": resources[function]["Properties"]["Timeout"],
                 "Layers": [{"Ref": CONSOLIDATION_LAYER}, {"Ref": DEPENDENCIES_LAYER}],
                 "Environment": {

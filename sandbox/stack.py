@@ -232,6 +232,12 @@ class LocalStack:
             kept = {key: known[key] for key in ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
             scheduler.update_schedule(**kept, State="DISABLED")
 
+    def stop_the_queues(self) -> None:
+        """Have no function take anything from its queue any more."""
+        functions = self.aws("lambda")
+        for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+
     def waiting(self) -> int:
         """How many messages are queued or being worked on, in all flows and before them."""
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

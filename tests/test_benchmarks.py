@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 from argparse import ArgumentTypeError
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 
 from benchmarks import documents, money
@@ -22,6 +23,7 @@ from benchmarks.__main__ import Run
 from benchmarks.figures import Figure, processor_ms
 from benchmarks.picture import draw
 from benchmarks.report import shown, side_by_side, table
+from benchmarks.runs import _units
 from sandbox.build import ROOT
 
 ONE = Figure("warm run", "activation (9)", 10.0, "its requests (9 of them)", 5.0, "ms", 2.0)
@@ -97,34 +99,36 @@ class TestMoney:
         name="activation",
         function="OrderActivation",
         setting=512,
-        patience=15.0,
-        vendors=3,
-        aws=Counter({"DynamoDB_20120810.UpdateItem": 2, "DynamoDB_20120810.BatchGetItem": 1}),
-        sent={"DynamoDB_20120810.UpdateItem": 3_000, "DynamoDB_20120810.BatchGetItem": 900},
-        processor=10.0,
-        cold=300.0,
+        timeout=30,
+        warm=money.Event(vendors=3, aws=3, processor=10.0),
+        cold=money.Event(vendors=5, aws=5, processor=300.0),
+        init=400.0,
         peak=100.0,
+        units={"write": 3, "read": 1},
         logged=2**30 / 1_000_000,
     )
 
     def test_half_the_processor_takes_twice_the_time(self) -> None:
-        waiting = 3 * 0.3 + 3 * 0.008
-        assert self.cost.seconds(1769) == pytest.approx(waiting + 0.010)
-        assert self.cost.seconds(3538) == pytest.approx(waiting + 0.010), "one thread uses one processor"
-        assert self.cost.seconds(1769 // 2) == pytest.approx(waiting + 0.020, rel=1e-3)
+        waiting, seconds = 3 * 0.3 + 3 * 0.008, self.cost.warm.seconds
+        assert seconds(1769) == pytest.approx(waiting + 0.010)
+        assert seconds(3538) == pytest.approx(waiting + 0.010), "one thread uses one processor"
+        assert seconds(1769 // 2) == pytest.approx(waiting + 0.020, rel=1e-3)
 
     def test_what_lambda_asks_for(self) -> None:
-        gigabytes = 0.5 * self.cost.seconds(512)
+        gigabytes = 0.5 * self.cost.warm.seconds(512)
         assert self.cost.lambda_dollars(512) == pytest.approx(0.20 + gigabytes * 13.3334)
 
     def test_memory_and_a_cold_start_decide_what_fits(self) -> None:
         assert next(filter(self.cost.fits, money.SETTINGS)) == 192, "150 MB with room"
         assert not replace(self.cost, peak=129).fits(192)
-        assert not replace(self.cost, cold=2_000).fits(192), "18 s"
+        slow = replace(self.cost, cold=money.Event(vendors=5, aws=5, processor=1_400))
+        assert slow.fits(192), "0.4 + 1.54 + 1.4 * 9.2 = 14.8 s"
+        assert not replace(slow, init=700).fits(192)
+        assert not replace(slow, cold=money.Event(vendors=6, aws=5, processor=1_400)).fits(192)
 
     def test_the_pieces(self) -> None:
         pieces = self.cost.pieces(512, queued=True, routed=False)
-        assert pieces["DynamoDB"] == pytest.approx(3 * 0.625 + 1 * 0.125), "three units of a kilobyte"
+        assert pieces["DynamoDB"] == pytest.approx(3 * 0.625 + 1 * 0.125)
         assert pieces["logs"] == pytest.approx(0.5)
         assert pieces["SQS"] == 1.5
         assert "API Gateway" not in pieces
@@ -135,6 +139,21 @@ class TestMoney:
         assert found["OrderActivation, most memory"].value == 200
         lowest = found["OrderActivation, Lambda for a million (512 MB)"]
         assert (lowest.against, lowest.met) == ("the cheapest that fits (384 MB)", False)
+
+    def test_where_none_fits_the_largest_is_told(self) -> None:
+        found = {one.name: one for one in money.figures([replace(self.cost, peak=5_000.0)])}
+        assert found["OrderActivation, Lambda for a million (512 MB)"].against == "the cheapest that fits (1769 MB)"
+
+
+def test_the_units_of_dynamodb() -> None:
+    def request(operation: str, body: dict[str, Any]) -> tuple[str, bytes]:
+        return f"DynamoDB_20120810.{operation}", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" + json.dumps(body).encode()
+
+    item = {"TableName": "ContractTable", "Item": {"text": "x" * 1_900}}
+    keys = {"RequestItems": {"CatalogueTable": {"Keys": [{"id": {"S": "a"}}, {"id": {"S": "b"}}]}}}
+    sent = [request("UpdateItem", item), request("BatchGetItem", keys), request("GetItem", {"TableName": "ContractTable"})]
+    assert _units([*sent, ("stripe", b"")]) == {"write": 2, "read": 3}
+    assert _units([request("PutItem", {"TableName": "stack-SyncLogTable-1"})]) == {"write": 2}, "the index has a copy"
 
 
 @contextmanager
@@ -163,7 +182,7 @@ def heard() -> Iterator[tuple[int, list[tuple[str, str, bytes]]]]:
         thread.join()
 
 
-@pytest.mark.parametrize("how", ["by_requests", "by_hand"])
+@pytest.mark.parametrize("how", ["by_clients", "by_hand"])
 def test_a_floor_sends_what_the_function_has_sent(how: str, tmp_path: Path) -> None:
     record = tmp_path / "record.jsonl"
     with heard() as (port, asked):
@@ -175,7 +194,8 @@ def test_a_floor_sends_what_the_function_has_sent(how: str, tmp_path: Path) -> N
             f"        http.post(f'http://127.0.0.1:{port}/a?n={{number}}', json=event).raise_for_status()\n"
         )
         inside = os.pathsep.join((str(ROOT / "benchmarks" / "inside"), str(tmp_path)))
-        environment = {**os.environ, "PYTHONPATH": inside, "ORDERPHASE_RECORD": str(record)}
+        bundle = {"AWS_CA_BUNDLE": certifi.where()}
+        environment = {**os.environ, **bundle, "PYTHONPATH": inside, "ORDERPHASE_RECORD": str(record)}
         code = "import recorder; [recorder.handler({'x': n}, None) for n in (1, 2)]"
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
         by_the_function = asked[2:]

@@ -1,8 +1,9 @@
 """The floor under a function: nothing but its HTTP requests, as `recorder` has written them down.
 
 An event is `{"number": n}`: the requests of the line n of the file named by `ORDERPHASE_RECORD` are sent, one after the other,
-and each answer is read to its end. `by_requests` sends them with the client that the vendors' libraries send with, `by_hand`
-with the standard library alone, as the bytes that they are. Connections are kept.
+and each answer is read to its end. `by_clients` sends each with the client that its library sends with: requests for Salesforce
+and Stripe, urllib3 for AWS. `by_hand` sends them with the standard library alone, as the bytes that they are. Connections are
+kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
+import urllib3
 
 
 class _Request(NamedTuple):
@@ -49,12 +51,18 @@ _RECORD = [
     for line in Path(os.environ["ORDERPHASE_RECORD"]).read_text().splitlines()
 ]
 _session = requests.Session()
+# As those of the vendors' libraries here: no `.netrc` is looked for.
+_session.auth = lambda request: request
+_pool = urllib3.PoolManager(ca_certs=os.environ["AWS_CA_BUNDLE"])
 
 
-def by_requests(event: Any, context: object) -> dict[str, int]:  # noqa: ARG001 (Lambda gives it)
-    """Send them with a session of `requests`."""
+def by_clients(event: Any, context: object) -> dict[str, int]:  # noqa: ARG001 (Lambda gives it)
+    """Send them with requests and urllib3."""
     for one in _RECORD[event["number"]]:
-        _session.request(one.method, one.url, headers=one.headers, data=one.body, allow_redirects=False, timeout=10)
+        if any(name.lower() == "x-amz-date" for name in one.headers):
+            _pool.request(one.method, one.url, headers=one.headers, body=one.body, redirect=False, timeout=10, retries=False)
+        else:
+            _session.request(one.method, one.url, headers=one.headers, data=one.body, allow_redirects=False, timeout=10)
     return {"requests": len(_RECORD[event["number"]])}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orderphase import deadline
 from orderphase.errors import ConflictError, TransientError
 from orderphase.flows import changed_contracts
 from orderphase.flows.changed_contracts import OVERLAP, ChangedContract
@@ -136,6 +137,19 @@ class TestThePoll:
             while some := here.poll():
                 seen |= some.keys()
             assert sorted(seen) == sorted(contracts)
+
+    def test_where_its_time_is_over_the_next_one_goes_on(self, here: World) -> None:
+        here.poll()
+        first = unsynced(here)[0]
+        here.clock.advance(OVERLAP + timedelta(minutes=1))
+        queued: list[ChangedContract] = []
+        with deadline.within(18):
+            assert here.changed_contracts(queued).poll(here.clock.now()) == 0
+        assert queued == []
+        here.clock.advance(timedelta(hours=3))
+        second = unsynced(here)[0]
+        here.clock.advance(LATER)
+        assert sorted(found(here)) == sorted([first, second])
 
     def test_a_poll_that_breaks_off_begins_again(self, here: World) -> None:
         contract, _ = unsynced(here)

@@ -153,6 +153,7 @@ def operation_of(request: Any, *args: Any) -> str:
     """What a call of the client's asks for: `subscription_schedules.create`."""
     method: Any = request.func if isinstance(request, partial) else request
     if method.__name__ == "raw_request":
+        assert args[0] == "get"
         return f"{str(args[1]).split('/')[2]}.retrieve"
     words = re.findall("[A-Z][a-z]+", type(method.__self__).__name__.removesuffix("Service"))
     return f"{'_'.join(words).lower()}s.{method.__name__}"

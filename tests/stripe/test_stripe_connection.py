@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,6 +199,13 @@ def test_requests_name_the_version_and_send_no_telemetry() -> None:
 
 
 # Creating once
+
+
+def test_a_netrc_does_not_take_the_place_of_the_key(stripe: Stripe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert create(stripe.connection())
 
 
 def keys(stripe: Stripe) -> list[str]:

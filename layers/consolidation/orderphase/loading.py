@@ -5,7 +5,7 @@ takes a seventh of the time. What is there once a function is loaded stays: the 
 invocation.
 
 Where Lambda starts environments from a snapshot (`SnapStart`), all of them would wait for the same random while before they ask
-again; each draws for itself instead. Nothing else that is loaded is an environment's own.
+again; each draws for itself instead. A test looks through what else is loaded for what must not be shared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What became of an HTTP request that was not answered, for every adapter whose library makes its requests with `requests`."""
+"""How requests are made, and what became of one that was not answered, for every adapter whose library uses `requests`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from orderphase.errors import TransientError, UnknownOutcomeError
+
+
+class Session(requests.Session):
+    """A session that sends what it is given.
+
+    One without an authentication of its own looks for a `.netrc` at each request, and sends what is in it instead of the token.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _as_it_is
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def unanswered(problem: requests.RequestException, what: str) -> TransientError:

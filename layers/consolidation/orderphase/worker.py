@@ -55,13 +55,13 @@ class Worker[Flow]:
 
     def on[Data: EventData](self, kind: Kind[Data], run: Callable[[Flow, SalesforceEvent, Data], Report]) -> Self:
         """Have the flow handle a type of event from Salesforce."""
-        _build(SalesforceEvent, kind.data)
+        _ready(kind.data)
         self._runs[kind.name] = lambda flow, event: run(flow, event, event.data)
         return self
 
     def on_stripe(self, kinds: Iterable[str], run: Callable[[Flow, StripeEvent], Report]) -> Self:
         """Have the flow handle these types of event from Stripe."""
-        _build(StripeEvent)
+        _ready(StripeEvent)
         self._runs |= dict.fromkeys(kinds, run)
         return self
 
@@ -126,10 +126,9 @@ class Worker[Flow]:
         return False
 
 
-def _build(*models: type[BaseModel]) -> None:
-    # While the function is loaded, Lambda gives it a whole processor, and a part of one afterwards.
-    for model in models:
-        model.model_rebuild()
+def _ready(model: type[BaseModel]) -> None:
+    # Every message needs it. While the function is loaded, Lambda gives it a whole processor, and a part of one afterwards.
+    model.model_rebuild()
 
 
 def _read(body: str) -> SalesforceEvent | StripeEvent:

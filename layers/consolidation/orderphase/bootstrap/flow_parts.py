@@ -19,7 +19,7 @@ from orderphase.stripe.accounts import StripeAccounts
 
 
 class FlowParts(Parts):
-    """The same with the Stripe accounts, the catalogue and the log."""
+    """Those, and the Stripe accounts, the catalogue and the log."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__(environment)

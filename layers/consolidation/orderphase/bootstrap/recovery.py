@@ -1,4 +1,4 @@
-"""What stops the flows while a vendor is down. It loads a vendor's library only when that vendor is to be asked."""
+"""What stops the flows while a vendor is down. It loads the vendors' libraries only when one is to be asked."""
 
 from __future__ import annotations
 

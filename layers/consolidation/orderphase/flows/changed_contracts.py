@@ -6,11 +6,13 @@ been looked at is found, however often and from whenever on one asks, and nothin
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
+from orderphase import deadline
 from orderphase.salesforce.changes import Change, Changes
 from orderphase.store.contracts import ContractTable
 from orderphase.store.progress import POLL, Progress
@@ -27,6 +29,9 @@ _OWN = timedelta(seconds=5)
 
 PAGES = 5
 """So many requests for orders, and so many for lines, one poll makes at most: 10,000 records each. The next goes on."""
+
+_RESERVE = 20.0
+"""Seconds of the function's time that are left for noting how far it has come."""
 
 type Reason = Literal["poll", "backfill"]
 type Enqueue = Callable[["ChangedContract", Reason], None]
@@ -54,18 +59,22 @@ class ChangedContracts:
     def poll(self, now: datetime) -> int:
         """Queue what has changed since the last poll; answers how many contracts. The first poll looks at the last minutes.
 
-        Where it breaks off, the next one begins again where this one did. Raises ConflictError where another poll was faster.
+        Where it breaks off, the next one begins again where this one did; where its time is over, at the first that it has not
+        queued. Raises ConflictError where another poll was faster.
         """
         noted = self._progress.read(POLL)
         began = now - OVERLAP
         since = datetime.fromisoformat(noted.document["since"]) if "since" in noted.document else began
         pages = self._changes.since(since, pages=PAGES)
         found = self._not_looked_at(change for page in pages for change in page.changes)
-        for contract in found:
-            self._enqueue(contract, "poll")
+        left = deque(sorted(found, key=lambda contract: contract.changed_at))
+        while left and deadline.left() > _RESERVE:
+            self._enqueue(left[0], "poll")
+            left.popleft()
         ends = [began if page.complete else min(began, page.changes[-1].at) for page in pages]
+        ends += [contract.changed_at for contract in left]
         self._progress.write(POLL, {"since": min(ends).isoformat()}, noted.version)
-        return len(found)
+        return len(found) - len(left)
 
     def backfill(self, today: date) -> list[ChangedContract]:
         """Every contract with lines that are still billed and that no run has looked at since its last change; queues none."""

@@ -30,7 +30,7 @@ from orderphase.errors import (
     UnknownOutcomeError,
 )
 from orderphase.settings import SalesforceCredentials, endpoint
-from orderphase.transport import unanswered
+from orderphase.transport import Session, unanswered
 
 API_VERSION = "66.0"
 TIMEOUT = (3.05, 10.0)
@@ -224,18 +224,13 @@ class SalesforceClient:
         return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
 
 
-class _TimedSession(requests.Session):
+class _TimedSession(Session):
     """A session whose every request has a timeout, which the library does not pass, and goes to the host that it names.
 
     retry_after: the seconds that the last answer has asked to wait for.
     """
 
     retry_after = 0.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Without one of its own, each request would look for a .netrc, and send what is in it instead of the token.
-        self.auth = _as_it_is
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", TIMEOUT)
@@ -246,10 +241,6 @@ class _TimedSession(requests.Session):
         asked = answer.headers.get("Retry-After", "")
         self.retry_after = float(asked) if asked.isdecimal() else 0.0
         return answer
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _first(problem: SalesforceError) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from orderphase.errors import (
     UnknownOutcomeError,
 )
 from orderphase.settings import StripeCredentials
-from orderphase.transport import unanswered
+from orderphase.transport import Session, unanswered
 
 API_VERSION: Literal["2026-10-28.endive"] = "2026-10-28.endive"
 TIMEOUT = (3.05, 8.0)
@@ -69,7 +69,7 @@ class StripeConnection:
             base_addresses={"api": credentials.api_base},
             stripe_version=API_VERSION,
             max_network_retries=repetitions,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT),
+            http_client=stripe.RequestsClient(timeout=TIMEOUT, session=Session()),
             stripe_account=credentials.account_id,
         )
         self.api = self._client.v1
@@ -131,7 +131,7 @@ class StripeConnection:
         return None if getattr(found, "deleted", False) else found
 
     def show(self, kind: str, object_id: str, params: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """An object as the JSON that Stripe shows, kept as it is; None as in `find`.
+        """An object as the JSON that Stripe shows, kept as it is; None where there is none of this id.
 
         kind: as in the path, such as `subscription_schedules`. To make the client's objects of a schedule with all that it
         expands takes as long as to fetch it.
@@ -145,7 +145,7 @@ class StripeConnection:
                 raise
             return None
         shown: dict[str, Any] = answer.data
-        return None if shown.get("deleted") else shown
+        return shown
 
     def each(self, listed: Callable[..., Any], params: Mapping[str, Any]) -> Iterator[Any]:
         """Each object of a list, newest first, over all its pages: a request for each hundred."""
