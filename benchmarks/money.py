@@ -25,7 +25,7 @@ SETTINGS = (128, 192, 256, 384, 512, 768, 1024, 1769)
 ROOM = 1.5
 """So many times what was seen, for data that is larger than the benchmark's."""
 
-CLOSE = 1.1
+CLOSE = 1.2
 """So many times the lowest cost that a setting may cost: all functions have the same one."""
 
 FULL = 1769

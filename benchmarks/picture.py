@@ -43,4 +43,4 @@ def draw(figures: Sequence[Figure], target: Path) -> None:
         panel.set_title(f"{part}: measured / floor or alternative", loc="left")
         for place, one in zip(places, some, strict=True):
             panel.annotate(f" {one.ratio:.2f}", (max(one.ratio, 1), place), va="center")
-    canvas.savefig(target, metadata={"Date": None})
+    canvas.savefig(target, metadata={"Creator": None, "Date": None})
