@@ -34,13 +34,12 @@ def draw(figures: Sequence[Figure], target: Path) -> None:
         panel.barh(places, [one.ratio - 1 for one in some], left=1, color=colours, height=0.7)
         marked = [(one.target, place) for one, place in zip(some, places, strict=True) if one.target is not None]
         if marked:
-            panel.scatter(*zip(*marked, strict=True), marker="|", s=60, color="black", zorder=3, label="target")
-            panel.legend(loc="lower right")
+            panel.scatter(*zip(*marked, strict=True), marker="|", s=60, color="black", zorder=3)
         panel.axvline(1, color="black", linewidth=0.8)
         panel.set_xscale("log")
         panel.set_yticks(places, [f"{one.name} / {one.against}" for one in some])
         panel.set_ylim(len(some) - 0.5, -0.5)
-        panel.set_title(f"{part}: measured / floor or alternative", loc="left")
+        panel.set_title(f"{part}: measured / floor or alternative ( | target)", loc="left")
         for place, one in zip(places, some, strict=True):
             panel.annotate(f" {one.ratio:.2f}", (max(one.ratio, 1), place), va="center")
     canvas.savefig(target, metadata={"Creator": None, "Date": None})

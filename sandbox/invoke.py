@@ -143,8 +143,8 @@ def _folder_name(function: str) -> str:
 def _container_template(stack: LocalStack, folder: Path, closing: ExitStack) -> Path:
     """The built template's functions and layers, with the deployed environment and the way to the local stack."""
     built = STATE / "build"
-    template: Mapping[str, Any] = yaml.safe_load((built / "template.yaml").read_text())
-    resources, common = template["Resources"], template["Globals"]["Function"]
+    deployed: Mapping[str, Any] = yaml.safe_load((built / "template.yaml").read_text())
+    resources, common = deployed["Resources"], deployed["Globals"]["Function"]
     chosen: dict[str, Any] = {}
     for layer in (CONSOLIDATION_LAYER, DEPENDENCIES_LAYER):
         chosen[layer] = {"Type": resources[layer]["Type"], "Properties": {"ContentUri": str(built / layer)}}
