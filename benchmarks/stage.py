@@ -156,11 +156,10 @@ class Stage(Org):
         }
 
 
-def queued(*bodies: dict[str, Any]) -> dict[str, Any]:
-    """An SQS event with these messages."""
+def queued(body: dict[str, Any]) -> dict[str, Any]:
+    """An SQS event with this message."""
     (sample,) = json.loads((EVENTS / "order_activation.json").read_text())["Records"]
-    records = [{**sample, "messageId": f"message-{number}", "body": json.dumps(body)} for number, body in enumerate(bodies)]
-    return {"Records": records}
+    return {"Records": [{**sample, "body": json.dumps(body)}]}
 
 
 @contextmanager
