@@ -104,11 +104,7 @@ class Worker[Flow]:
             self._built = None
             if not warm:
                 raise
-        try:
-            return run(self.flow(), event)
-        except ConfigurationError:
-            self._built = None
-            raise
+        return self._do(run, event)
 
     def _dealt_with(self, message: Message, problem: Exception) -> bool:
         """Note the trouble, and put a message aside that cannot succeed; whether that was done.

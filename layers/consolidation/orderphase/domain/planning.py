@@ -440,14 +440,12 @@ class _Planning:
             return
         if schedule.left[-1].end <= self.now:
             return  # Stripe is about to let it go
-        applied = [phase for phase in settled if phase.end is None or phase.end > self.now]
+        applied = tuple([phase for phase in settled if phase.end is None or phase.end > self.now])
         if not applied or agrees(schedule, held, wanted_spans(applied, limit=len(held) + 1), runway=0):
             return
         if schedule.end_behavior == "release":  # what comes after its last phase, the schedule leaves open
-            applied = [phase for phase in applied if held[-1].end is None or phase.start < held[-1].end]
+            applied = _until(applied, held[-1].end)
         found = differences(wanted_spans(applied), held, since=self.now, currency=self.currency)
-        if schedule.end_behavior == "release":
-            found = [one for one in found if held[-1].end is None or one.start < held[-1].end]
         told = "; ".join(f"{one.what} from {self._day(one.start)}" for one in found[:_TOLD]) or "its end"
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         message = f"The schedule {schedule.id} was changed in Stripe: {told}{more}."
@@ -501,7 +499,7 @@ def _with_defaults(settings: PhaseSettings, policies: Policies) -> PhaseSettings
 
 
 def _until(phases: Sequence[Phase], end: datetime | None) -> tuple[Phase, ...]:
-    """The phases up to the day for which the contract was cancelled."""
+    """The phases up to an end; all of them where there is none."""
     if end is None:
         return tuple(phases)
     kept = [phase for phase in phases if phase.start < end]

@@ -6,7 +6,6 @@ been looked at is found, however often and from whenever on one asks, and nothin
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -67,14 +66,17 @@ class ChangedContracts:
         since = datetime.fromisoformat(noted.document["since"]) if "since" in noted.document else began
         pages = self._changes.since(since, pages=PAGES)
         found = self._not_looked_at(change for page in pages for change in page.changes)
-        left = deque(sorted(found, key=lambda contract: contract.changed_at))
-        while left and deadline.left() > _RESERVE:
-            self._enqueue(left[0], "poll")
-            left.popleft()
+        found.sort(key=lambda contract: contract.changed_at)
+        queued = 0
+        for contract in found:
+            if deadline.left() <= _RESERVE:
+                break
+            self._enqueue(contract, "poll")
+            queued += 1
         ends = [began if page.complete else min(began, page.changes[-1].at) for page in pages]
-        ends += [contract.changed_at for contract in left]
+        ends += [contract.changed_at for contract in found[queued:]]
         self._progress.write(POLL, {"since": min(ends).isoformat()}, noted.version)
-        return len(found) - len(left)
+        return queued
 
     def backfill(self, today: date) -> list[ChangedContract]:
         """Every contract with lines that are still billed and that no run has looked at since its last change; queues none."""
