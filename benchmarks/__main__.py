@@ -22,6 +22,7 @@ from benchmarks import cold_start, consolidation, documents, growth, runs
 from benchmarks.figures import Figure, Say
 from benchmarks.picture import draw
 from benchmarks.report import side_by_side, table
+from orderphase.cli.arguments import whole_number
 from sandbox.build import ROOT
 from sandbox.processes import StackError
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be given again")
     most = growth.CONTRACTS[-1]
-    parser.add_argument("--contracts", type=documents.number, default=most, help=f"compared at most (default {most:,})")
+    parser.add_argument("--contracts", type=whole_number, default=most, help=f"compared at most (default {most:,})")
     parser.add_argument(
         "--write", action="store_true", help=f"put this run and the one before it into {DOCUMENT.relative_to(ROOT)}"
     )

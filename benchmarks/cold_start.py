@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks.figures import Figure, Say
 from benchmarks.runtime import Runtime, variables
-from orderphase.ingress.signature import sign
 from sandbox.build import CLOCKED, CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, FUNCTIONS
-from sandbox.invoke import STRIPE_SIGNATURE, samples, secrets_of_samples, sources_of_samples, verdict
+from sandbox.invoke import STRIPE_SIGNATURE, samples, secrets_of_samples, signed, sources_of_samples, verdict
 from sandbox.processes import StackError
 from sandbox.stack import STATE, LocalStack
+from tests.org import Org
 
 PART = "cold start"
 TARGET = 0.35
@@ -88,10 +88,8 @@ class _Event:
         self._told += 1
         document = json.loads(self._sample["body"])
         body = json.dumps(document | {"id": f"{document['id'][:-4]}{self._told:04}"})
-        headers = dict(self._sample["headers"])
-        if STRIPE_SIGNATURE in headers:
-            headers[STRIPE_SIGNATURE] = sign(self._signed_with, body.encode(), datetime.now(UTC))
-        return self._sample | {"body": body, "headers": headers}
+        told = self._sample | {"body": body}
+        return signed(told, STRIPE_SIGNATURE, self._signed_with) if STRIPE_SIGNATURE in told["headers"] else told
 
 
 def measure(say: Say) -> Iterator[Figure]:
@@ -134,31 +132,20 @@ def measure(say: Say) -> Iterator[Figure]:
 
 
 def _sell(stack: LocalStack) -> _Sold:
-    org = stack.salesforce
-    if org is None:
+    if stack.salesforce is None:
         raise StackError("a cold start is measured between the emulators alone")
-    today = datetime.now(UTC).date()
-    book = org.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")[0]["Id"]
-    product = org.create("Product2", {"Name": "Analytics", "IsActive": True})
-    price = {"Pricebook2Id": book, "Product2Id": product, "UnitPrice": 10, "IsActive": True}
-    entry = org.create("PricebookEntry", price | {"Stripe_Billing_Interval__c": "month"})
-    account = org.create("Account", {"Name": "Customer"})
-    term = {"AccountId": account, "Status": "Draft", "StartDate": today.isoformat(), "ContractTerm": 12}
-    contract = org.create("Contract", term)
-    org.update("Contract", contract, {"Status": "Activated"})
-    sale = {"AccountId": account, "ContractId": contract, "Pricebook2Id": book, "Status": "Draft"}
-    order = org.create("Order", sale | {"EffectiveDate": today.isoformat()})
-    end = (today + timedelta(days=365)).isoformat()
-    line = {"OrderId": order, "PricebookEntryId": entry, "Quantity": 3, "UnitPrice": 10, "EndDate": end}
-    item = org.create("OrderItem", line)
-    org.update("Order", order, {"Status": "Activated"})
+    org, today = Org(stack.salesforce), datetime.now(UTC).date()
+    account = org.account()
+    contract = org.contract(account, start=today.isoformat(), months=12)
+    line = {"PricebookEntryId": org.entry(), "Quantity": 3, "EndDate": (today + timedelta(days=365)).isoformat()}
+    order = org.order(account, contract, line, EffectiveDate=today.isoformat())
     records = {
         "order.activated": order,
-        "order_item.updated": item,
+        "order_item.updated": org.lines_of(order)[0],
         "account.upserted": account,
         "contract.reconcile": contract,
     }
-    return _Sold(org.org_id, contract, records)
+    return _Sold(stack.salesforce.org_id, contract, records)
 
 
 def _without_bytecode(part: Path, folder: Path) -> Path:

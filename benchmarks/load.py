@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,14 @@ import requests
 from boto3.dynamodb.types import TypeDeserializer
 
 from benchmarks import documents
+from orderphase.cli.arguments import whole_number
 from orderphase.salesforce.client import API_VERSION
 from sandbox.build import FLOWS, ROOT
 from sandbox.processes import StackError
 from sandbox.salesforce_emulator import SalesforceEmulator
 from sandbox.stack import STACK_NAME, STRIPE_ACCOUNT, LocalStack
 from sandbox.stripe_emulator import StripeEmulator
+from tests.org import Org
 
 ORDERS = 5_000
 SECOND_OF = 10
@@ -101,9 +103,7 @@ class Measured:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--orders", type=documents.number, default=ORDERS, help=f"contracts with an order each (default {ORDERS})"
-    )
+    parser.add_argument("--orders", type=whole_number, default=ORDERS, help=f"contracts with an order each (default {ORDERS})")
     parser.add_argument("--json", type=Path, default=RESULT, metavar="FILE", help=f"where the result goes (default {RESULT})")
     parser.add_argument("--write", action="store_true", help=f"also put it into {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
@@ -127,7 +127,7 @@ def run(number: int) -> Measured:
     stack = LocalStack(name="load", environment={}, parameters={"Reconciliation": "off"})
 
     def seed(_: Mapping[str, str]) -> None:
-        deals.extend(_sell(_emulated(stack)[0], number))
+        deals.extend(_sell(Org(_emulated(stack)[0]), number))
 
     stack.start(_say, seed)
     with stack, _memory() as memory:
@@ -177,37 +177,22 @@ def _say(text: str) -> None:
 # What is sold
 
 
-def _sell(org: SalesforceEmulator, number: int) -> Iterator[Deal]:
+def _sell(org: Org, number: int) -> Iterator[Deal]:
     """Enter contracts, each of an account of its own, and their orders, which are drafts."""
-    book = org.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")[0]["Id"]
-    entries = [_entry(org, str(book), price) for price in range(10, 10 + PRODUCTS)]
+    entries = [org.entry(price) for price in range(10, 10 + PRODUCTS)]
     today = datetime.now(UTC).date()
+    start, end = today.isoformat(), (today + timedelta(days=365)).isoformat()
     for index in range(number):
-        account = org.create("Account", {"Name": f"Customer {index}"})
-        contract = org.create(
-            "Contract", {"AccountId": account, "Status": "Draft", "StartDate": today.isoformat(), "ContractTerm": 12}
-        )
-        org.update("Contract", contract, {"Status": "Activated"})
+        account = org.account(Name=f"Customer {index}")
+        contract = org.contract(account, start=start, months=12)
         sold = [(QUANTITY, entries[index % PRODUCTS])]
         if index % SECOND_OF == 0:
             sold.append((MORE, entries[(index + 1) % PRODUCTS]))
-        orders = [_order(org, account, contract, entry, today, quantity) for quantity, entry in sold]
+        orders = []
+        for quantity, entry in sold:
+            line = {"PricebookEntryId": entry, "Quantity": quantity, "EndDate": end}
+            orders.append(org.order(account, contract, line, activated=False, EffectiveDate=start))
         yield Deal(contract, tuple(orders))
-
-
-def _entry(org: SalesforceEmulator, book: str, price: int) -> tuple[str, int]:
-    product = org.create("Product2", {"Name": f"Product {price}", "IsActive": True})
-    values = {"Pricebook2Id": book, "Product2Id": product, "UnitPrice": price, "IsActive": True}
-    return org.create("PricebookEntry", values | {"Stripe_Billing_Interval__c": "month"}), price
-
-
-def _order(org: SalesforceEmulator, account: str, contract: str, entry: tuple[str, int], today: date, quantity: int) -> str:
-    book = org.record("PricebookEntry", entry[0])["Pricebook2Id"]
-    values = {"AccountId": account, "ContractId": contract, "Pricebook2Id": book, "Status": "Draft"}
-    order = org.create("Order", values | {"EffectiveDate": today.isoformat()})
-    line = {"OrderId": order, "PricebookEntryId": entry[0], "Quantity": quantity, "UnitPrice": entry[1]}
-    org.create("OrderItem", line | {"EndDate": (today + timedelta(days=365)).isoformat()})
-    return order
 
 
 def _activate(stack: LocalStack, deals: Sequence[Deal]) -> None:

@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from sandbox.build import ROOT, SAM, host_architecture
 from sandbox.processes import StackError, environment, started, tail
-from sandbox.stack import STACK_NAME, LocalStack
+from sandbox.stack import LocalStack
 
 PYTHON = ROOT / ".tools" / "runtime" / "bin" / "python"
 """Has `awslambdaric` beside it, and nothing that a function uses."""
@@ -195,9 +195,7 @@ class Runtime:
 
 def variables(stack: LocalStack, function: str) -> dict[str, str]:
     """What a function of a local stack finds in its environment there, and the way to that stack's AWS and vendors."""
-    resource = stack.aws("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=function)
-    name = resource["StackResourceDetail"]["PhysicalResourceId"]
-    deployed: dict[str, str] = stack.aws("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    deployed: dict[str, str] = stack.function(function)["Environment"]["Variables"]
     bundle = str(stack.local_aws.certificate.bundle)
     return stack.local_aws.environment() | {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle} | deployed
 

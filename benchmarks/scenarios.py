@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from benchmarks.stage import Stage
+from benchmarks.stage import Stage, handled
 from sandbox.stack import STRIPE_ACCOUNT
 
 type Events = list[dict[str, Any]]
@@ -47,7 +47,7 @@ class Customers:
         self._account = here.account()
         self._orders: list[str] = []
         with here.function("OrderActivation") as activation:
-            activation.invoke(here.activated(here.sell(self._account, *self._entries, self._further)))
+            handled(activation, here.activated(here.sell(self._account, *self._entries, self._further)))
 
     def _contract(self, order: str) -> str:
         return str(self._here.record("Order", order)["ContractId"])
@@ -69,8 +69,9 @@ class Customers:
     def amended(self, here: Stage, number: int) -> Events:
         """Change orders."""
         here.an_hour_later()
+        start, lines = (here.today + timedelta(days=90)).isoformat(), here.year(self._further)
         contracts = [self._contract(order) for order in self._orders[:number]]
-        orders = [here.sell(self._account, self._further, contract=contract, starts_in=90) for contract in contracts]
+        orders = [here.order(self._account, contract, *lines, EffectiveDate=start) for contract in contracts]
         return [here.activated(order) for order in orders]
 
     def changed(self, here: Stage, number: int) -> Events:
@@ -160,7 +161,7 @@ def accounts(here: Stage, number: int) -> Events:
     made = [here.account(BillingCity="Here") for _ in range(number)]
     with here.function("OrderActivation") as activation:
         for account in made:
-            activation.invoke(here.activated(here.sell(account, entry)))
+            handled(activation, here.activated(here.sell(account, entry)))
     for account in made:
         here.salesforce.update("Account", account, {"BillingCity": "There"})
     return [here.message("account.upserted", account, changed_fields=["BillingCity"]) for account in made]

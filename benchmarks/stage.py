@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +19,11 @@ from urllib.parse import urlsplit
 
 from benchmarks.figures import Say
 from benchmarks.runtime import Runtime, variables
-from orderphase.ingress.signature import sign
-from orderphase.settings import StripeCredentials
-from orderphase.stripe.client import StripeConnection
 from sandbox.build import CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, ROOT
+from sandbox.invoke import signed
 from sandbox.processes import environment
-from sandbox.salesforce_emulator import SalesforceEmulator
-from sandbox.stack import STACK_NAME, STATE, LocalStack
-from sandbox.stripe_emulator import StripeEmulator
-from tests.org import Org
+from sandbox.stack import STATE, LocalStack
+from tests.stack.company import Company
 
 NOWHERE = "http://127.0.0.1:9/"
 INSIDE = ROOT / "benchmarks" / "inside"
@@ -37,19 +33,12 @@ PARAMETERS = {"CustomerUpdate": "on_account_change"}
 Vendor = Literal["salesforce", "stripe"]
 
 
-class Stage(Org):
-    """An org that sells, and the functions. `api` is Stripe's, as anybody with the key uses it; `build` is what is deployed."""
+class Stage(Company):
+    """A company, and the functions. `build` is what is deployed."""
 
-    def __init__(self, stack: LocalStack, salesforce: SalesforceEmulator, stripe: StripeEmulator) -> None:
-        super().__init__(salesforce)
-        self.stack, self.stripe = stack, stripe
+    def __init__(self, stack: LocalStack) -> None:
+        super().__init__(stack)
         self.build = STATE / "build"
-        self.today = datetime.now(UTC).date()
-        self.api = StripeConnection(
-            StripeCredentials.from_secret("StripeSecret", json.dumps(stack.secrets["StripeSecret"]))
-        ).api
-        resources = stack.aws("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
-        self._physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
         self._numbers = count(1)
 
     # What is sold
@@ -59,26 +48,11 @@ class Stage(Org):
         end = (self.today + timedelta(days=365)).isoformat()
         return [{"PricebookEntryId": entry, "EndDate": end, **line} for entry in entries]
 
-    def sell(self, account: str, *entries: str, contract: str | None = None, starts_in: int = 0) -> str:
-        """An activated order of a contract, a new one if none is named, for a year; answers the order's id."""
-        contract = contract or self.contract(account, start=self.today.isoformat())
-        start = (self.today + timedelta(days=starts_in)).isoformat()
-        return self.order(account, contract, *self.year(*entries), EffectiveDate=start)
-
     # What the functions are given
 
     def message(self, kind: str, record: str, **data: Any) -> dict[str, Any]:
         """An event of Salesforce's as its queue delivers it."""
-        return queued(
-            {
-                "id": f"benchmark-{next(self._numbers)}-{record}",
-                "type": kind,
-                "org_id": self.salesforce.org_id,
-                "record_id": record,
-                "occurred_at": datetime.now(UTC).isoformat(),
-                "data": data,
-            }
-        )
+        return queued(json.loads(self.event(kind, record, f"benchmark-{next(self._numbers)}-{record}", **data)))
 
     def activated(self, order: str) -> dict[str, Any]:
         """The message about the activation of an order."""
@@ -91,12 +65,8 @@ class Stage(Org):
 
     def posted(self, sample: str, body: dict[str, Any], secret: str, header: str) -> dict[str, Any]:
         """A request of API Gateway's, made of a sample and freshly signed."""
-        request: dict[str, Any] = json.loads((EVENTS / sample).read_text())
-        text = json.dumps(body)
-        signature = sign(secret, text.encode(), datetime.now(UTC))
-        request["headers"][header] = signature
-        request["multiValueHeaders"][header] = [signature]
-        return request | {"body": text, "isBase64Encoded": False}
+        request = json.loads((EVENTS / sample).read_text()) | {"body": json.dumps(body), "isBase64Encoded": False}
+        return signed(request, header, secret)
 
     def an_hour_later(self) -> None:
         """Have every contract let go an hour ago: a run that comes right behind another one reads twice.
@@ -136,8 +106,8 @@ class Stage(Org):
 
     def setting(self, name: str) -> tuple[int, int]:
         """The memory of a function in MB, and its timeout in seconds."""
-        described = self.stack.aws("lambda").get_function_configuration(FunctionName=self._physical[f"{name}Function"])
-        return described["MemorySize"], described["Timeout"]
+        configured = self.stack.function(f"{name}Function")
+        return configured["MemorySize"], configured["Timeout"]
 
     def system(self, port: int, request: bytes) -> str:
         """Whom a recorded request went to: a vendor, or a service of AWS with the operation."""
@@ -162,6 +132,13 @@ def queued(body: dict[str, Any]) -> dict[str, Any]:
     return {"Records": [{**sample, "body": json.dumps(body)}]}
 
 
+def handled(runtime: Runtime, event: Any) -> None:
+    """Have a function handle an event. Raises AssertionError where it fails at it: that is not to be measured."""
+    answer = runtime.invoke(event)
+    if answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 300:
+        raise AssertionError(f"{runtime.name} answers {answer}")
+
+
 @contextmanager
 def stage(say: Say) -> Iterator[Stage]:
     """The stack while it runs, with nothing told, nothing taken from a queue and nothing started by the clock."""
@@ -170,10 +147,8 @@ def stage(say: Say) -> Iterator[Stage]:
     with stack:
         stack.stop_the_clock()
         stack.stop_the_queues()
-        if stack.salesforce is None or stack.stripe is None:
-            raise AssertionError("an empty environment names no vendor")
-        made = Stage(stack, stack.salesforce, stack.stripe)
-        stack.salesforce.notify(NOWHERE, "nobody listens")
+        made = Stage(stack)
+        made.salesforce.notify(NOWHERE, "nobody listens")
         for endpoint in made.api.webhook_endpoints.list().data:
             made.api.webhook_endpoints.delete(endpoint.id)
         yield made

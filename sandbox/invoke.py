@@ -27,7 +27,7 @@ from sandbox import relay
 from sandbox.aws import CREDENTIALS
 from sandbox.build import CLOCKED, CONSOLIDATION_LAYER, DEPENDENCIES_LAYER, FUNCTIONS, ROOT, SAM, host_architecture
 from sandbox.processes import StackError, environment, run
-from sandbox.stack import STACK_NAME, STATE, LocalStack
+from sandbox.stack import STATE, LocalStack
 
 NO_ENGINE = 3
 SAM_PYTHON = SAM.with_name("python")
@@ -169,7 +169,7 @@ def _container_template(stack: LocalStack, folder: Path, closing: ExitStack) -> 
                 "Layers": [{"Ref": CONSOLIDATION_LAYER}, {"Ref": DEPENDENCIES_LAYER}],
                 "Environment": {
                     "Variables": {
-                        **_deployed_environment(stack, function),
+                        **stack.function(function)["Environment"]["Variables"],
                         "AWS_ENDPOINT_URL": stack.local_aws.url,
                         "AWS_CA_BUNDLE": f"/var/task/relay/{Path(bundle).name}",
                     }
@@ -190,24 +190,25 @@ def _ports(stack: LocalStack) -> list[int]:
     return [port for address in addresses if (port := urlsplit(address).port) is not None]
 
 
-def _deployed_environment(stack: LocalStack, function: str) -> dict[str, str]:
-    resource = stack.aws("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=function)
-    name = resource["StackResourceDetail"]["PhysicalResourceId"]
-    configuration = stack.aws("lambda").get_function_configuration(FunctionName=name)
-    variables: dict[str, str] = configuration["Environment"]["Variables"]
-    return variables
-
-
 def timely(stack: LocalStack, event: Path, folder: Path) -> Path:
     """The sample, signed anew where it is signed: a signature is good for five minutes, and for the stack's own secret."""
     sample = json.loads(event.read_text())
     if STRIPE_SIGNATURE not in sample.get("headers", {}):
         return event
     secret = stack.secrets["StripeSecret"]["STRIPE_WEBHOOK_SECRET"]
-    sample["headers"][STRIPE_SIGNATURE] = sign(secret, sample["body"].encode(), datetime.now(UTC))
     timely = folder / event.name
-    timely.write_text(json.dumps(sample))
+    timely.write_text(json.dumps(signed(sample, STRIPE_SIGNATURE, secret)))
     return timely
+
+
+def signed(request: Mapping[str, Any], header: str, secret: str) -> dict[str, Any]:
+    """A request of API Gateway's, signed now in this header, for the text of its body."""
+    signature = sign(secret, request["body"].encode(), datetime.now(UTC))
+    return {
+        **request,
+        "headers": {**request["headers"], header: signature},
+        "multiValueHeaders": {**request["multiValueHeaders"], header: [signature]},
+    }
 
 
 def _invoke(stack: LocalStack, template: Path, function: str, event: Path) -> Any:

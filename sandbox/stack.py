@@ -218,6 +218,13 @@ class LocalStack:
         note = {"stack": STACK_NAME, "url": self.url, "aws": self.local_aws.environment(), "outputs": self.outputs}
         (self.folder / NOTE).write_text(json.dumps(note, indent=2))
 
+    def function(self, name: str) -> dict[str, Any]:
+        """How a function, named as in the template, is deployed: its `FunctionName`, `Environment`, `MemorySize` and so on."""
+        found = self.aws("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=name)
+        physical = found["StackResourceDetail"]["PhysicalResourceId"]
+        configured: dict[str, Any] = self.aws("lambda").get_function_configuration(FunctionName=physical)
+        return configured
+
     def function_logs(self, function: str) -> list[str]:
         """The log lines of a function, named by its folder below functions/, oldest first."""
         group = f"/aws/lambda/{STACK_NAME}-{function.replace('_', '-')}"

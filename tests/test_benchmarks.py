@@ -24,6 +24,7 @@ from benchmarks.figures import Figure, processor_ms
 from benchmarks.picture import draw
 from benchmarks.report import shown, side_by_side, table
 from benchmarks.runs import _units
+from orderphase.cli.arguments import whole_number
 from sandbox.build import ROOT
 
 ONE = Figure("warm run", "activation (9)", 10.0, "its requests (9 of them)", 5.0, "ms", 2.0)
@@ -83,9 +84,9 @@ class TestDocuments:
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "٣"])
     def test_what_is_no_number_is_refused(self, text: str) -> None:
-        assert documents.number("12") == 12
+        assert whole_number("12") == 12
         with pytest.raises(ArgumentTypeError, match="is not a whole number above 0"):
-            documents.number(text)
+            whole_number(text)
 
     def test_a_run_is_read_as_it_was_saved(self, tmp_path: Path) -> None:
         run = Run((ONE, replace(ONE, target=None)), "a machine", "2026-11-20T10:00+00:00", 60)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import documents
 from tests.faults.flows import FLOWS, SCENARIOS
 from tests.faults.kinds import KINDS, ROWS
 from tests.faults.points import Outcome
 
 TWO = "two faults"
 TOTAL = "all"
-_MARKS = re.compile(r"(<!-- faults -->\n).*?(<!-- /faults -->)", re.DOTALL)
 
 
 class Table:
@@ -83,12 +82,8 @@ class Table:
 
 
 def write(path: Path, table: Table, said: Sequence[str]) -> None:
-    """Put the table, and what was run, into a document between its marks. ValueError where there are none."""
-    text, found = path.read_text(), table.markdown()
-    changed, count = _MARKS.subn(lambda marks: f"{marks[1]}{chr(10).join([*said, '', found])}\n{marks[2]}", text)
-    if count != 1:
-        raise ValueError(f"{path} has no place for the table")
-    path.write_text(changed)
+    """Put the table, and what was run, into a document. Raises as `documents.put`."""
+    documents.put(path, "faults", "\n".join([*said, "", table.markdown()]))
 
 
 def failures(outcomes: Iterable[Outcome], calls: Mapping[str, Sequence[Any]]) -> list[str]:

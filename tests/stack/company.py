@@ -138,9 +138,7 @@ class Company(Org):
 
     def invoke(self, name: str) -> Any:
         """Invoke a function as its schedule does, by its name in the template; answers what it answers."""
-        resource = {"StackName": STACK_NAME, "LogicalResourceId": name}
-        described = self.stack.aws("cloudformation").describe_stack_resource(**resource)["StackResourceDetail"]
-        function = f"{described['PhysicalResourceId']}:live"
+        function = f"{self.stack.function(name)['FunctionName']}:live"
         answer = self.stack.aws("lambda").invoke(FunctionName=function, Payload=b"{}")
         assert "FunctionError" not in answer
         return json.loads(answer["Payload"].read())

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from orderphase.cli import consolidate, plan
+from orderphase.cli.arguments import said, whole_number
 from orderphase.cli.streams import UNUSABLE, write_error
 from orderphase.errors import OrderphaseError
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "this folder.",
     )
     command.add_argument("order_id", metavar="ORDER_ID", help="the Salesforce id of the order")
-    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack that would do it")
+    command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack that would do it")
     command.add_argument("--svg", metavar="FILE", help="also draw the timeline, into FILE")
     command.add_argument("--json", action="store_true", help="print everything as JSON, amounts in major units")
     command.set_defaults(run=_preview)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Where it looks: as orderphase preview. What only flows need that are off in --stack NAME, or in the stack that "
         "ORDERPHASE_STACK names, is a warning; elsewhere every flow counts as on.",
     )
-    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack that is checked")
+    command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack that is checked")
     command.add_argument("--json", action="store_true", help="print what was found as JSON")
     command.set_defaults(run=_doctor)
     command = commands.add_parser(
@@ -77,9 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "nothing to do. Exit code 0; 1 when something was refused; 2 when nothing says where to look, a system cannot be "
         "reached, or the mapping or a permission is at fault.",
     )
-    command.add_argument(
-        "--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack whose systems are meant"
-    )
+    command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack whose systems are meant")
     command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be written")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=_import)
@@ -95,12 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "runs in this folder. What failed for a while only (a vendor was down, a record was locked) is also replayed by the "
         "deployment itself, 15 minutes after it failed and then at growing distances, five times.",
     )
-    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack whose queues are meant")
+    command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack whose queues are meant")
     command.add_argument(
-        "--flow", metavar="FLOW", type=_said, help="only this flow, as the template calls it, such as OrderActivation"
+        "--flow", metavar="FLOW", type=said, help="only this flow, as the template calls it, such as OrderActivation"
     )
     command.add_argument(
-        "--record", metavar="ID", type=_said, help="only what is about this order, contract, line, product or other record"
+        "--record", metavar="ID", type=said, help="only what is about this order, contract, line, product or other record"
     )
     command.add_argument("--dry-run", action="store_true", help="replay nothing, list what waits")
     command.add_argument("--json", action="store_true", help="print the list as JSON")
@@ -117,10 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "not name would get another one: enter that schedule's id on the Contract beforehand, and look at a few orders with "
         "orderphase preview.",
     )
-    command.add_argument("--stack", metavar="NAME", type=_said, help="the deployed CloudFormation stack that would do it")
+    command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack that would do it")
     command.add_argument("--dry-run", action="store_true", help="queue nothing, say how many and which")
-    command.add_argument("--rate", metavar="N", type=_number, default=60, help="contracts a minute (default 60)")
-    command.add_argument("--limit", metavar="N", type=_number, help="queue no more than so many")
+    command.add_argument("--rate", metavar="N", type=whole_number, default=60, help="contracts a minute (default 60)")
+    command.add_argument("--limit", metavar="N", type=whole_number, help="queue no more than so many")
     command.add_argument("--json", action="store_true", help="print the result as JSON, at the end")
     command.set_defaults(run=_backfill)
     options = parser.parse_args(arguments)
@@ -132,13 +131,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         write_error("stopped")
         return _STOPPED
-
-
-def _said(value: str) -> str:
-    """An option's value. One that is empty, as of a variable that is not set, is not the same as none."""
-    if not value.strip():
-        raise argparse.ArgumentTypeError("is empty; leave the option out, or give it a value")
-    return value
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -157,13 +149,6 @@ def _import(options: argparse.Namespace) -> int:
     from orderphase.cli.import_catalogue import run  # noqa: PLC0415 (as above)
 
     return run(options)
-
-
-def _number(text: str) -> int:
-    """A whole number from one on, for argparse."""
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
 
 
 def _backfill(options: argparse.Namespace) -> int:
