@@ -1,23 +1,11 @@
 """Calls that bundle others: `/composite` with its references, `/composite/batch`, and sObject Collections."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sandbox.salesforce_emulator import Field
-from tests.sandbox.salesforce_org import CLIENT, VERSION, Catalogue, Client, activated, catalogue, draft, line, served
-
-
-@pytest.fixture
-def org() -> Iterator[Client]:
-    with served() as client:
-        yield client
-
-
-@pytest.fixture
-def stock(org: Client) -> Catalogue:
-    return catalogue(org.emulator)
+from tests.sandbox.salesforce_org import CLIENT, VERSION, Catalogue, Client, activated, draft, line
 
 
 def part(name: str, method: str, path: str, body: Any = None) -> dict[str, Any]:

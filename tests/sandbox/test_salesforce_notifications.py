@@ -43,17 +43,6 @@ class Receiver(Emulator):
 
 
 @pytest.fixture
-def org() -> Iterator[Client]:
-    with served() as client:
-        yield client
-
-
-@pytest.fixture
-def stock(org: Client) -> Catalogue:
-    return catalogue(org.emulator)
-
-
-@pytest.fixture
 def receiver() -> Receiver:
     return Receiver()
 

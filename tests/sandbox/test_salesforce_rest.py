@@ -1,7 +1,6 @@
 """The REST API of the emulated org: tokens, rows, keys, pages, describe, limits, faults."""
 
 import base64
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,17 +15,6 @@ from simple_salesforce.api import Salesforce
 
 from sandbox.salesforce_emulator import Field, SalesforceError
 from tests.sandbox.salesforce_org import CLIENT, NOW, VERSION, Catalogue, Client, activated, catalogue, draft, line, served
-
-
-@pytest.fixture
-def org() -> Iterator[Client]:
-    with served() as client:
-        yield client
-
-
-@pytest.fixture
-def stock(org: Client) -> Catalogue:
-    return catalogue(org.emulator)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The business rules of the emulated org: what the platform derives, allows and carries over."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -21,17 +20,6 @@ from tests.sandbox.salesforce_org import (
     order_values,
     served,
 )
-
-
-@pytest.fixture
-def org() -> Iterator[Client]:
-    with served() as client:
-        yield client
-
-
-@pytest.fixture
-def stock(org: Client) -> Catalogue:
-    return catalogue(org.emulator)
 
 
 def test_a_refused_change_leaves_the_row_as_it_was(org: Client, stock: Catalogue) -> None:

@@ -9,17 +9,6 @@ from sandbox.salesforce_emulator import Field, SalesforceError
 from tests.sandbox.salesforce_org import CLIENT, Catalogue, Client, activated, catalogue, draft, served
 
 
-@pytest.fixture
-def org() -> Iterator[Client]:
-    with served() as client:
-        yield client
-
-
-@pytest.fixture
-def stock(org: Client) -> Catalogue:
-    return catalogue(org.emulator)
-
-
 def described(org: Client, name: str) -> dict[str, dict[str, Any]]:
     return {field["name"]: field for field in org.get(f"/sobjects/{name}/describe").json()["fields"]}
 

@@ -106,6 +106,12 @@ class _Environment(_Settings):
         return cls._read(environment, "environment")
 
 
+def _by_flow(settings: _Environment, suffix: str) -> dict[str, Any]:
+    """What the fields that end so hold of each flow, by the template's parameter that switches the flow on."""
+    names = [name for name in type(settings).model_fields if name.endswith(suffix)]
+    return {name.removesuffix(suffix).title().replace("_", ""): getattr(settings, name) for name in names}
+
+
 class WebhookSettings(_Environment):
     """What the Salesforce route needs. The queue of a flow that is switched off is empty there, and None here."""
 
@@ -121,14 +127,7 @@ class WebhookSettings(_Environment):
     @property
     def queues(self) -> dict[str, str | None]:
         """The queue of each flow that the route feeds, by the template's parameter that switches it on."""
-        return {
-            "OrderActivation": self.order_activation_queue,
-            "OrderItemUpdate": self.order_item_update_queue,
-            "Cancellation": self.cancellation_queue,
-            "ProductUpsert": self.product_upsert_queue,
-            "PriceUpsert": self.price_upsert_queue,
-            "AccountUpsert": self.account_upsert_queue,
-        }
+        return _by_flow(self, "_queue")
 
 
 def _names(value: Any) -> Any:
@@ -193,11 +192,7 @@ class StripeWebhookSettings(StripeAccountSettings):
     @property
     def queues(self) -> dict[str, str | None]:
         """The queue of each flow that is fed, by the template's parameter that switches it on."""
-        return {
-            "ProductUpsert": self.product_upsert_queue,
-            "PriceUpsert": self.price_upsert_queue,
-            "Reconciliation": self.reconciliation_queue,
-        }
+        return _by_flow(self, "_queue")
 
 
 def _salesforce_source(value: str | None) -> str | None:
@@ -241,16 +236,6 @@ class EventBusSettings(StripeWebhookSettings):
         """The org that Salesforce's source names; None where it names none."""
         source = _SALESFORCE_SOURCE.fullmatch(self.salesforce_event_source or "")
         return source and source["org"]
-
-    @property
-    def queues(self) -> dict[str, str | None]:
-        """The queue of each flow that is fed, by the template's parameter that switches it on."""
-        return {
-            "OrderActivation": self.order_activation_queue,
-            "OrderItemUpdate": self.order_item_update_queue,
-            "AccountUpsert": self.account_upsert_queue,
-            **super().queues,
-        }
 
 
 class FlowSettings(StripeAccountSettings):
@@ -333,13 +318,13 @@ class RecoverySettings(_Environment):
 
     progress_table: Text = Field(alias="ORDERPHASE_PROGRESS_TABLE")
     sync_log_table: Text = Field(alias="ORDERPHASE_SYNC_LOG_TABLE")
-    order_activation: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
-    order_item_update: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
-    cancellation: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
-    product_upsert: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
-    price_upsert: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
-    account_upsert: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
-    reconciliation: OptionalText = Field(alias="ORDERPHASE_RECONCILIATION_QUEUE")
+    order_activation_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
+    order_item_update_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
+    cancellation_queue: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
+    product_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
+    price_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
+    account_upsert_queue: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
+    reconciliation_queue: OptionalText = Field(alias="ORDERPHASE_RECONCILIATION_QUEUE")
     order_activation_letters: Text = Field(alias="ORDERPHASE_ORDER_ACTIVATION_DEAD_LETTER_QUEUE")
     order_item_update_letters: Text = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_DEAD_LETTER_QUEUE")
     cancellation_letters: Text = Field(alias="ORDERPHASE_CANCELLATION_DEAD_LETTER_QUEUE")
@@ -351,16 +336,8 @@ class RecoverySettings(_Environment):
     @property
     def queues(self) -> dict[str, tuple[str, str]]:
         """The queue and the dead letters of each flow that is on, by the template's parameter that switches it on."""
-        flows = {
-            "OrderActivation": (self.order_activation, self.order_activation_letters),
-            "OrderItemUpdate": (self.order_item_update, self.order_item_update_letters),
-            "Cancellation": (self.cancellation, self.cancellation_letters),
-            "ProductUpsert": (self.product_upsert, self.product_upsert_letters),
-            "PriceUpsert": (self.price_upsert, self.price_upsert_letters),
-            "AccountUpsert": (self.account_upsert, self.account_upsert_letters),
-            "Reconciliation": (self.reconciliation, self.reconciliation_letters),
-        }
-        return {flow: (queue, letters) for flow, (queue, letters) in flows.items() if queue is not None}
+        letters = _by_flow(self, "_letters")
+        return {flow: (queue, letters[flow]) for flow, queue in _by_flow(self, "_queue").items() if queue is not None}
 
 
 class RollingWindowSettings(_Environment):
