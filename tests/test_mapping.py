@@ -31,6 +31,7 @@ from sandbox.stripe_emulator import StripeEmulator
 from tests.cli.test_doctor import SETTINGS
 from tests.flows.world import ACCOUNT, KEY, NOW, ORG, TABLES
 from tests.functions.deployed import store
+from tests.invocation import nobodys_account
 from tests.org import Org
 
 DOCUMENT = ROOT / "docs" / "mapping.md"
@@ -411,10 +412,9 @@ class Renamed(Org):
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Renamed]:
-    credentials = {"AWS_ACCESS_KEY_ID": "-", "AWS_SECRET_ACCESS_KEY": "-", "AWS_DEFAULT_REGION": "eu-west-1"}
-    for name, value in (credentials | SETTINGS | {"ORDERPHASE_SYNC_LOG_RECORDS": "on"}).items():
+    nobodys_account(monkeypatch, "eu-west-1")
+    for name, value in (SETTINGS | {"ORDERPHASE_SYNC_LOG_RECORDS": "on"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     clock = Clock(NOW, frozen=True)
     org = Attentive(clock, client_id="client", client_secret="secret", org_id=ORG)
     stripe = StripeEmulator(clock, {KEY: ACCOUNT})

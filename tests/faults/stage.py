@@ -42,6 +42,7 @@ from sandbox.serving import Emulator, Response, Server
 from tests.faults.wire import Wire
 from tests.flows.world import ACCOUNT, KEY, NOW, ORG, Recording, World, tables
 from tests.functions.deployed import ENVIRONMENT
+from tests.invocation import Context
 
 WORKERS = (
     "order_activation",
@@ -59,18 +60,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _HTML = {"Content-Type": "text/html"}
 _OWN = "default", "-"
 """What tests call the first account, and what the deployed functions do in the catalogue table."""
-
-
-class Context:
-    """What Lambda says of an invocation."""
-
-    function_name = "function"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:function:live"
-    aws_request_id = "invocation-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
 
 
 class Stripe(Recording):

@@ -14,6 +14,7 @@ import pytest
 
 from orderphase.bootstrap import clock
 from tests.flows.world import KEY, World, world
+from tests.invocation import Context, nobodys_account
 
 ENVIRONMENT = {
     "ORDERPHASE_SALESFORCE_SECRET": "salesforce",
@@ -39,16 +40,6 @@ ENVIRONMENT = {
     "ORDERPHASE_SYNC_LOG_RECORDS": "off",
     "ORDERPHASE_IGNORE_OWN_EVENTS": "on",
 }
-
-
-class Context:
-    function_name = "flow"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:flow:live"
-    aws_request_id = "invocation-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
 
 
 class Output:
@@ -103,9 +94,7 @@ def stripe_secret(here: World, key: str = KEY) -> dict[str, str]:
 @contextmanager
 def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose time the function shares, with its secrets in Secrets Manager."""
-    for name, value in {"AWS_ACCESS_KEY_ID": "-", "AWS_SECRET_ACCESS_KEY": "-", "AWS_DEFAULT_REGION": "eu-west-1"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    nobodys_account(monkeypatch, "eu-west-1")
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     with world() as here:

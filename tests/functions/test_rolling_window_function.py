@@ -12,7 +12,8 @@ import pytest
 
 from functions.rolling_window import app
 from orderphase.errors import TransientError
-from tests.functions.deployed import Context, Output
+from tests.functions.deployed import Output
+from tests.invocation import Context
 
 SAMPLE = json.loads((Path(__file__).resolve().parents[2] / "events" / "rolling_window.json").read_text())
 CONTEXT: Any = Context()

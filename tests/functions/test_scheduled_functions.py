@@ -19,7 +19,8 @@ from orderphase.ingress.events import ReconcileData, SalesforceEvent
 from orderphase.settings import RecoverySettings
 from orderphase.store.progress import Progress
 from tests.flows.world import ORG, World
-from tests.functions.deployed import Context, Output, deployed, store, stripe_secret
+from tests.functions.deployed import Output, deployed, store, stripe_secret
+from tests.invocation import Context
 from tests.org import line
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"

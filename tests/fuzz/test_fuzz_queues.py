@@ -25,8 +25,9 @@ from tests.functions.deployed import take
 from tests.functions.test_flow_functions import APPS
 from tests.fuzz.mutations import CANARY, fuzzed, written
 from tests.fuzz.test_fuzz_routes import EVENTS, KEY, SALESFORCE_EVENTS, STRIPE_EVENTS
-from tests.ingress.edge import Context, Stage, create_table, deployed, sample
+from tests.ingress.edge import Stage, create_table, deployed, sample
 from tests.ingress.salesforce_messages import RELAY, change, envelope
+from tests.invocation import Context, nobodys_account
 
 STRIPE_BUS = "aws.partner/stripe.com/ed_test_fuzz"
 BUSES = {
@@ -75,10 +76,7 @@ class Quiet:
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """AWS in memory; the URL of the dead letters."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "-")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    nobodys_account(monkeypatch)
     with mock_aws():
         url = boto3.client("sqs").create_queue(QueueName="letters.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         monkeypatch.setenv("ORDERPHASE_DEAD_LETTER_QUEUE", url)
@@ -144,7 +142,7 @@ class TestEventBus:
         body = data.draw(bodies(ENVELOPES))
         before = len(stage.text)
 
-        answer = event_bus.handler({"Records": [message | {"body": body}]}, Context())
+        answer = event_bus.handler({"Records": [message | {"body": body}]}, Context(10))
 
         assert answer == {"batchItemFailures": []}
         (line,) = map(json.loads, stage.text[before:].splitlines())

@@ -18,6 +18,7 @@ import pytest
 from moto import mock_aws
 
 from orderphase import telemetry
+from tests.invocation import Context, nobodys_account
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = {"stripe", "simple_salesforce", "requests", "zeep"}
-
-
-class Context:
-    function_name = "webhook"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:webhook:live"
-    aws_request_id = "invocation-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 10_000
 
 
 def sample(name: str) -> Any:
@@ -60,7 +51,7 @@ class Stage:
 
     def answer(self, event: dict[str, Any]) -> tuple[int, str, str]:
         """Status, content type and body, whatever its kind."""
-        answer = self.app.handler(event, Context())
+        answer = self.app.handler(event, Context(10))
         assert list(answer["headers"]) == ["Content-Type"]
         assert answer["isBase64Encoded"] is False
         return int(answer["statusCode"]), str(answer["headers"]["Content-Type"]), str(answer["body"])
@@ -105,10 +96,9 @@ def deployed(
     held: Mapping[str, str],
 ) -> Iterator[Stage]:
     """The function with its queues, the table `accepted`, and what is held in Secrets Manager, by name."""
-    credentials = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "eu-central-1"}
-    for name, value in {**credentials, "ORDERPHASE_IDEMPOTENCY_TABLE": "accepted", **environment}.items():
+    nobodys_account(monkeypatch)
+    for name, value in {"ORDERPHASE_IDEMPOTENCY_TABLE": "accepted", **environment}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     logs = io.StringIO()
     monkeypatch.setattr(telemetry.logger.registered_handler, "stream", logs)
     monkeypatch.setattr(telemetry.metrics.provider, "namespace", "Orderphase")

@@ -22,6 +22,7 @@ from orderphase.ingress.events import SalesforceEvent, parse
 from orderphase.ingress.queues import FlowQueues
 from orderphase.ingress.stripe_events import StripeEvent
 from orderphase.settings import WebhookSecrets
+from tests.invocation import nobodys_account
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -62,10 +63,7 @@ def _told(**changes: object) -> StripeEvent:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    nobodys_account(monkeypatch)
     with mock_aws():
         yield
 

@@ -19,8 +19,9 @@ from orderphase.ingress.events import SalesforceEvent
 from orderphase.ingress.stripe_events import SWITCHES as STRIPE_SWITCHES
 from orderphase.store.dead_letters import ERROR
 from orderphase.store.progress import POLL, Progress
-from tests.ingress.edge import Context, Stage, create_table, deployed, flow_of, loaded_libraries, sample
+from tests.ingress.edge import Stage, create_table, deployed, flow_of, loaded_libraries, sample
 from tests.ingress.salesforce_messages import APPFLOW, CONTRACT, ORDER, ORG, RELAY, change, envelope
+from tests.invocation import Context
 from tests.template.cloudformation import load
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def take(*documents: Any) -> list[str]:
 
 
 def again(event: dict[str, Any]) -> list[str]:
-    answer = app.handler(event, Context())
+    answer = app.handler(event, Context(10))
     assert list(answer) == ["batchItemFailures"]
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 

@@ -37,7 +37,7 @@ from orderphase.store.contracts import LEASE
 from orderphase.stripe import client as stripe_client
 from sandbox.build import CLOCKED, FLOWS, FUNCTIONS, WEBHOOKS
 from sandbox.build import QUEUES as QUEUED
-from tests.ingress.edge import Context
+from tests.invocation import Context
 from tests.template.cloudformation import as_list, granted, load, of_type, statements, targets, translate
 
 TEMPLATE = load()
@@ -387,7 +387,7 @@ class TestQueues:
         circuit: Any = SimpleNamespace(run=lambda now: State(open_since=now))
         retry: Any = SimpleNamespace()
         recovery = Recovery(circuit, retry, lambda vendor, problem: None)
-        Scheduled(lambda environment: recovery, lambda job, now: job.run(now)).handler({}, Context())
+        Scheduled(lambda environment: recovery, lambda job, now: job.run(now)).handler({}, Context(10))
         (counted,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
         (described,) = counted["_aws"]["CloudWatchMetrics"]
         alarm = ALARMS["CircuitAlarm"]
