@@ -106,12 +106,6 @@ class Tally(Roll[Span]):
             for span in self.present.values():
                 self._count(span)
 
-    def rest(self) -> None:
-        """Nobody asks for the counts for a while."""
-        self._counting = False
-        for span in self.present.values():
-            self._uncount(span)
-
     def _count(self, span: Span) -> None:
         self.total += span.quantity
         _increase(self.quantities, span.quantity)
@@ -161,9 +155,7 @@ class PriceTrack(Tally):
         if len(self.present) > 1:
             self._compare()
             return self.value != before
-        if self._counting:
-            self.rest()
-            self.codes = _NONE
+        self.codes = _NONE
         self.value = None
         for span in self.present.values():
             self.value = span.quantity, span.discount
