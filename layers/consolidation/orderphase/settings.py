@@ -112,17 +112,22 @@ def _by_flow(settings: _Environment, suffix: str) -> dict[str, Any]:
     return {name.removesuffix(suffix).title().replace("_", ""): getattr(settings, name) for name in names}
 
 
-class WebhookSettings(_Environment):
-    """What the Salesforce route needs. The queue of a flow that is switched off is empty there, and None here."""
+class _SalesforceQueues(_Environment):
+    """The queues of the flows that Salesforce's events feed. Of a flow that is off it is empty there, and None here."""
 
-    webhook_secret: Text = Field(alias="ORDERPHASE_WEBHOOK_SECRET")
-    idempotency_table: Text = Field(alias="ORDERPHASE_IDEMPOTENCY_TABLE")
     order_activation_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
     order_item_update_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
     cancellation_queue: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
     product_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
     price_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
     account_upsert_queue: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
+
+
+class WebhookSettings(_SalesforceQueues):
+    """What the Salesforce route needs."""
+
+    webhook_secret: Text = Field(alias="ORDERPHASE_WEBHOOK_SECRET")
+    idempotency_table: Text = Field(alias="ORDERPHASE_IDEMPOTENCY_TABLE")
 
     @property
     def queues(self) -> dict[str, str | None]:
@@ -178,7 +183,7 @@ class StripeAccountSettings(_Environment):
 
 
 class StripeWebhookSettings(StripeAccountSettings):
-    """What the Stripe route needs. Queues as in `WebhookSettings`.
+    """What the Stripe route needs. The queue of a flow that is off is None.
 
     ignore_own_events: whether what we have changed ourselves is passed over when its event comes.
     """
@@ -216,7 +221,7 @@ def _org_id(value: str) -> str:
 
 
 class EventBusSettings(StripeWebhookSettings):
-    """What the function behind EventBridge needs. Queues as in `WebhookSettings`; a source that is not used is empty.
+    """What the function behind EventBridge needs. The queue of a flow that is off is None; a source that is not used is empty.
 
     stripe_event_source: belongs to the first Stripe account. webhook_secret: has the org's id, if the source does not name it.
     """
@@ -313,17 +318,11 @@ class SweepSettings(PollSettings):
     rate: Annotated[int, Field(ge=1)] = Field(alias="ORDERPHASE_RECONCILIATION_RATE")
 
 
-class RecoverySettings(_Environment):
-    """The queues of all flows, and the dead letters of each. The queue of a flow that is switched off is empty there."""
+class RecoverySettings(_SalesforceQueues):
+    """The queues of all flows, and the dead letters of each."""
 
     progress_table: Text = Field(alias="ORDERPHASE_PROGRESS_TABLE")
     sync_log_table: Text = Field(alias="ORDERPHASE_SYNC_LOG_TABLE")
-    order_activation_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ACTIVATION_QUEUE")
-    order_item_update_queue: OptionalText = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_QUEUE")
-    cancellation_queue: OptionalText = Field(alias="ORDERPHASE_CANCELLATION_QUEUE")
-    product_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRODUCT_UPSERT_QUEUE")
-    price_upsert_queue: OptionalText = Field(alias="ORDERPHASE_PRICE_UPSERT_QUEUE")
-    account_upsert_queue: OptionalText = Field(alias="ORDERPHASE_ACCOUNT_UPSERT_QUEUE")
     reconciliation_queue: OptionalText = Field(alias="ORDERPHASE_RECONCILIATION_QUEUE")
     order_activation_letters: Text = Field(alias="ORDERPHASE_ORDER_ACTIVATION_DEAD_LETTER_QUEUE")
     order_item_update_letters: Text = Field(alias="ORDERPHASE_ORDER_ITEM_UPDATE_DEAD_LETTER_QUEUE")
