@@ -26,8 +26,8 @@ sources := layers/consolidation functions sandbox tests $(if $(wildcard benchmar
 ## ------------------------------------------------------------------------------------------------------------------------ use
 
 .PHONY: demo
-demo: setup ## Start the local stack, drive the main job through it, show it, stop. No account needed.
-	@$(PYTHON) -m sandbox demo
+demo: setup ## Start the local stack, drive the main job through it, show it, stop. No account needed. WRITE=1 records it into docs/.
+	@$(PYTHON) -m sandbox demo $(if $(WRITE),--record docs/demo.svg)
 
 .PHONY: local
 local: setup ## Start the local stack and leave it running on PORT (8787) until Ctrl-C.

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from orderphase.salesforce.client import API_VERSION
@@ -29,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="The local stack. It needs no account anywhere.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="start the stack, drive the main job through it, show it, stop")
+    demo = commands.add_parser("demo", help="start the stack, drive the main job through it, show it, stop")
+    demo.add_argument(
+        "--record", metavar="FILE", type=Path, help="also draw a recording of the chief scenes, an SVG, into FILE"
+    )
     local = commands.add_parser("local", help="start the stack and leave it running until Ctrl-C")
     local.add_argument("--port", type=_port, default=PORT, help=f"port of the front door (default {PORT}, 0 = any)")
     commands.add_parser("invoke", help="run each function in its container with its sample events (needs a container engine)")
@@ -46,9 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match chosen.command:
             case "demo":
-                from sandbox.demo import main as demo  # noqa: PLC0415 (each command loads what it needs)
+                from sandbox.demo import main as play  # noqa: PLC0415 (each command loads what it needs)
 
-                return demo()
+                return play(chosen.record)
             case "invoke":
                 from sandbox.invoke import main as invoke  # noqa: PLC0415 (each command loads what it needs)
 

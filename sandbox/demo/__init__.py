@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.demo import page
+from sandbox.demo import page, recording
 from sandbox.demo.report import Scene
 from sandbox.demo.scenes import play
 from sandbox.demo.terminal import BOLD, GREEN, RED, WIDTH, Terminal
@@ -18,12 +18,15 @@ from sandbox.demo.world import World
 from sandbox.stack import STATE, LocalStack
 
 PAGE = STATE / "demo.html"
+RECORDED = ("A first order", "A change order, seen before it is done", "The change order", "An order that cannot be billed")
+"""The scenes that a recording shows."""
+
 VENDORS = ("STRIPE_", "SALESFORCE_")
 LOOPBACK = "127.0.0.1,localhost"
 
 
-def main() -> int:
-    """Play every scene; answers 0, or 1 if anything that was shown is not as it should be."""
+def main(record: Path | None = None) -> int:
+    """Play every scene; answers 0, or 1 if anything that was shown is not as it should be. record: the file for a recording."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     terminal = Terminal(_write, width=shutil.get_terminal_size((WIDTH, 0)).columns, colour=colour)
     # No proxy of the user's: it could not reach this machine's loopback address.
@@ -51,6 +54,10 @@ def main() -> int:
     holds = all(scene.holds for scene in scenes)
     terminal.line(verdict(scenes), GREEN if holds else RED)
     terminal.line(f"The same as a page, with all that the systems answered: {PAGE}")
+    if record is not None and holds:
+        chosen = [(number, scene) for number, scene in enumerate(scenes, 1) if scene.title in RECORDED]
+        _save(record, recording.draw(recording.pages(chosen), "A recording of make demo"))
+        terminal.line(f"A recording of {len(chosen)} scenes: {record}")
     return 0 if holds else 1
 
 

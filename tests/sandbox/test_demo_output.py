@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from datetime import UTC, datetime
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from xml.etree import ElementTree
 
 import pytest
 
 from orderphase.domain.phases import Consolidation
 from orderphase.timeline import TimelineLine
 from sandbox import demo
+from sandbox.build import ROOT
+from sandbox.demo import recording
 from sandbox.demo.page import render
 from sandbox.demo.report import Check, Output, Paragraph, Picture, Raw, Scene, Table, equal
-from sandbox.demo.terminal import Terminal, table_rows
+from sandbox.demo.terminal import BOLD, Terminal, table_rows
 
 START, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 LONG = "long " * 50
@@ -193,3 +197,55 @@ def test_the_exit_code_says_whether_everything_holds(
     assert demo.verdict(scenes) in shown
     assert str(tmp_path / "demo.html") in shown
     assert demo.verdict(scenes) in (tmp_path / "demo.html").read_text()
+
+
+# The recording
+
+
+def words(line: ElementTree.Element) -> str:
+    return "".join(line.itertext()).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def shown_at(picture: str, moment: float) -> list[str]:
+    """The lines that are neither hidden nor covered at a moment of a recording, 0 to 1."""
+
+    def at(element: ElementTree.Element) -> str:
+        (animation,) = element.findall("{*}animate")
+        times = [float(time) for time in animation.attrib["keyTimes"].split(";")]
+        return animation.attrib["values"].split(";")[bisect_right(times, moment) - 1]
+
+    pages = ElementTree.fromstring(picture).findall("{*}g")
+    (page,) = [page for page in pages if at(page) == "visible"]
+    (cover,) = page.findall("{*}rect")
+    return [words(line) for line in page.findall("{*}text") if float(line.attrib["y"]) <= float(at(cover))]
+
+
+def test_a_recording_shows_page_after_page_line_by_line() -> None:
+    shown = recording.pages([(1, SCENE), (2, GOOD)])
+    assert "".join(shown[0]).count(BOLD) > 0
+    picture = recording.draw(shown, "A & B")
+    assert '<title id="title">A &amp; B</title>' in picture
+    assert shown_at(picture, 0.0) == []
+    assert shown_at(picture, 0.01)[0] == "1. A scene"
+    assert "✓ It is so" in [line.strip() for line in shown_at(picture, 0.5)]
+    assert shown_at(picture, 0.999) == ["2. A good scene", "Its story.", "✓ It is one"]
+
+
+def test_a_recording_turns_the_page_between_paragraphs() -> None:
+    paragraphs = [Paragraph("word " * 190) for _ in range(9)]
+    shown = recording.pages([(1, Scene("Long", "Its story.", paragraphs, []))])
+    assert len(shown) > 2
+    assert all(10 < len(page) <= recording.ROWS for page in shown[:-1])
+    assert all(page[0] and page[-1] for page in shown)
+
+
+def test_the_recording_is_of_this_demo() -> None:
+    recorded = ElementTree.parse(ROOT / "docs" / "demo.svg").getroot()
+    lines = [words(line) for line in recorded.iter("{http://www.w3.org/2000/svg}text")]
+    source = "".join(path.read_text() for path in (ROOT / "sandbox" / "demo").rglob("*.py"))
+    titles = [line.partition(". ")[2] for line in lines]
+    assert [title for title in titles if title in demo.RECORDED] == list(demo.RECORDED)
+    claims = [line.removeprefix("✓ ") for line in lines if line.startswith("✓")]
+    assert claims
+    assert all(f'"{claim}"' in source for claim in claims)
+    assert not [line for line in lines if line.startswith("✗")]
