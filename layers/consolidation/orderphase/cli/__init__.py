@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from orderphase import __version__
 from orderphase.cli import consolidate, plan
 from orderphase.cli.arguments import said, whole_number
 from orderphase.cli.streams import UNUSABLE, write_error
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="orderphase", description="Salesforce Orders become Stripe subscription schedules, and both sides stay in step."
     )
+    parser.add_argument("--version", action="version", version=f"orderphase {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "consolidate",
