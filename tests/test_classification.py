@@ -26,6 +26,9 @@ Kind = type[OrderphaseError]
 SALESFORCE: dict[tuple[int, str | None], Kind] = {
     # The record, or what the org's own rules say about it.
     (300, None): DataError,
+    # Not an answer of Salesforce's, which says a code.
+    (400, None): UnknownOutcomeError,
+    (404, None): UnknownOutcomeError,
     (400, "REQUIRED_FIELD_MISSING"): DataError,
     (400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"): DataError,
     (400, "STRING_TOO_LONG"): DataError,

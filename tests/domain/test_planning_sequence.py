@@ -40,7 +40,7 @@ class TestAmendmentBeforeStart:
     def told(
         self, *orders: Order, zone: ZoneInfo = UTC_ZONE, billed: frozenset[str] = frozenset()
     ) -> list[tuple[tuple[str, ...], str]]:
-        found = [*early_findings(orders, zone, billed=billed)]
+        found = [*early_findings(orders, zone, now=NOW, billed=billed)]
         assert {one.code for one in found} <= {"amendment_before_start"}
         return [(one.lines, one.message) for one in found]
 
@@ -108,10 +108,20 @@ class TestBilledAlready:
     def test_the_contract_starts_with_what_is_billed(self) -> None:
         """Not with the order that was activated first: an older one may have been waited for."""
         older = change("0", "2025-01-01", "2025-01-30", effective="2024-01-01")
-        assert [*early_findings([FIRST, older], UTC_ZONE, billed=())] == []
-        (found,) = early_findings([FIRST, older], UTC_ZONE, billed={FIRST.id})
+        assert [*early_findings([FIRST, older], UTC_ZONE, now=NOW, billed=())] == []
+        (found,) = early_findings([FIRST, older], UTC_ZONE, now=NOW, billed={FIRST.id})
         assert (found.lines, found.orders) == (("l0",), (older.id,))
-        assert [*early_findings([FIRST, older], UTC_ZONE, billed={FIRST.id, older.id})] == []
+        assert [*early_findings([FIRST, older], UTC_ZONE, now=NOW, billed={FIRST.id, older.id})] == []
+
+    def test_an_original_that_was_taken_back_before_the_start_comes_again(self) -> None:
+        """Meanwhile the contract begins with its change order; a number tells which was entered first."""
+        original, amendment = order("1", line("a", "2025-04-01"), effective="2025-04-01"), change("2", "2025-06-01")
+        late = change("3", "2025-05-01")
+        assert [*early_findings([original, amendment, late], UTC_ZONE, now=NOW, billed={amendment.id})] == []
+        (found,) = early_findings([amendment, late], UTC_ZONE, now=NOW, billed={amendment.id})
+        assert found.orders == (late.id,)
+        (found,) = early_findings([original, amendment], UTC_ZONE, now=moment("2025-06-01"), billed={amendment.id})
+        assert found.orders == (original.id,)
 
 
 class TestTwoPrices:

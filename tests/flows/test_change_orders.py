@@ -245,6 +245,18 @@ class TestFaultyChangeOrders:
         assert codes(report) == ["amendment_before_start"]
         assert deal.statuses() == ["Synced", "Failed"]
 
+    def test_an_original_that_is_taken_back_before_its_start_and_comes_again(self, here: World) -> None:
+        deal = sold(here, "2027-03-01")
+        change = deal.change(line(here.entry(), "2027-06-01"), EffectiveDate="2027-06-01")
+        assert here.run(change).outcome == "synced"
+        here.salesforce.update("Order", deal.order, {"Status": "Draft"})
+        assert here.run(change).outcome == "synced"
+        here.salesforce.update("OrderItem", here.lines_of(deal.order)[0], {"Quantity": 7})
+        here.salesforce.update("Order", deal.order, {"Status": "Activated"})
+        report = here.run(deal.order)
+        assert (report.outcome, codes(report)) == ("synced", [])
+        assert len(here.schedule()["phases"]) == 2
+
     def test_a_change_order_whose_original_is_a_draft(self, here: World) -> None:
         account, entry = here.account(), here.entry()
         contract = here.contract(account)

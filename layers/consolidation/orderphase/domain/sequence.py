@@ -41,7 +41,7 @@ def in_sequence(
     billed: ids of the orders that a schedule bills already; None where there is none. comparing: whether overlapping lines of
     one price are compared, instead of added up.
     """
-    found = [*early_findings(orders, zone, billed=billed or ())]
+    found = [*early_findings(orders, zone, now=now, billed=billed or ())]
     found += price_findings(consolidated.phases, orders, zone, now=now) if comparing else ()
     today = now.astimezone(zone).date()
     found += draft_findings(orders, drafts) if billed is None else withdrawn_findings(drafts, billed, today)
@@ -68,16 +68,23 @@ _NAMED = 6
 """So many orders are named in a message; the finding itself has all of them."""
 
 
-def early_findings(orders: Sequence[Order], zone: ZoneInfo, *, billed: Container[str]) -> Iterator[Finding]:
-    """Lines of change orders that start before the contract does: with what is billed already, else with the oldest order."""
+def early_findings(orders: Sequence[Order], zone: ZoneInfo, *, now: datetime, billed: Container[str]) -> Iterator[Finding]:
+    """Lines of change orders that start before the contract does: with what is billed already, else with the oldest order.
+
+    Where nothing has begun yet, an order that was entered before those that are billed is the original one: it was taken back
+    to be corrected, and comes again.
+    """
     first = [order for order in orders if order.id in billed] or sorted(orders, key=lambda order: order.age)[:1]
-    starts = [(line.start, order.number) for order in first for line in order.lines if line.quantity]
+    if all(line.start > now for order in first for line in _billed(order)):
+        entered = min((order.number for order in first), default="")
+        first += [order for order in orders if order.number < entered]
+    starts = [(line.start, order.number) for order in first for line in _billed(order)]
     if not starts:
         return
     start, number = min(starts)
     known = {order.id for order in first}
     for order in orders:
-        early = [line for line in order.lines if line.quantity and line.start < start]
+        early = [line for line in _billed(order) if line.start < start]
         for line in early if order.id not in known else ():
             message = (
                 f"{describe_line(line, order)} starts on {day(line.start, zone)}, "
@@ -86,6 +93,10 @@ def early_findings(orders: Sequence[Order], zone: ZoneInfo, *, billed: Container
             yield finding(
                 "amendment_before_start", sentence(message), lines=[line.id], orders=[order.id], start=line.start, end=start
             )
+
+
+def _billed(order: Order) -> list[OrderLine]:
+    return [line for line in order.lines if line.quantity]
 
 
 def withdrawn_findings(drafts: Iterable[Draft], billed: Container[str], today: date) -> Iterator[Finding]:

@@ -82,7 +82,9 @@ def classified(code: str | None, message: str, status: int | None = None) -> Ord
         return TransientError(message, code=code, at_once=code not in _LASTING)
     if code in _CONFLICT or status in (requests.codes.conflict, requests.codes.precondition_failed):
         return ConflictError(message, code=code)
-    if code == "UNKNOWN_EXCEPTION" or (status is not None and status >= requests.codes.internal_server_error):
+    # Salesforce says a code with each of these: something between us may have answered instead, such as a proxy.
+    unsaid = code is None and status in (requests.codes.bad_request, requests.codes.not_found)
+    if unsaid or code == "UNKNOWN_EXCEPTION" or (status is not None and status >= requests.codes.internal_server_error):
         return UnknownOutcomeError(message, code=code)
     if code in _CONFIGURATION or status not in _ABOUT_RECORDS:
         return ConfigurationError(message, code=code)
