@@ -89,6 +89,10 @@ lock: $(UV) ## Resolve all requirements anew and pin them, with hashes.
 			"$$requirements" --output-file "$${requirements%.in}.txt"; \
 	done
 
+.PHONY: docs
+docs: setup ## Write into docs/ what the documents have from the code: tables, findings, pictures.
+	@$(PYTHON) -m tests.documents
+
 .PHONY: audit
 audit: setup ## Ask whether a version that is pinned has a known vulnerability. Needs the internet.
 	@$(PYTHON) -m sandbox.audit

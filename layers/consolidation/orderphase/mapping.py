@@ -92,14 +92,25 @@ class AccountFields(_Fields):
     written = ("customer_id",)
 
     customer_id: FieldName = "Stripe_Customer_Id__c"
+    """The Stripe customer; written. Make it unique."""
     name: NearPath = "Name"
+    """The customer's name; a path."""
     phone: OptionalNearPath = "Phone"
+    """The customer's phone; a path, may be empty."""
     description: OptionalNearPath = "Description"
+    """The customer's description; a path, may be empty."""
     billing_address: Prefix = "Billing"
+    """What the parts of the customer's address begin with: `BillingStreet`, `BillingCity`, `BillingState`,
+    `BillingPostalCode`, `BillingCountry`; with state and country picklists also `BillingCountryCode`.
+    """
     shipping_address: Prefix = "Shipping"
+    """The same of the address in the customer's shipping."""
     shipping_phone: OptionalNearPath = "Phone"
+    """The phone in the customer's shipping; a path, may be empty."""
     email: OptionalNearPath = None
+    """The customer's e-mail, where the order has none; a path, may be empty."""
     person_email: FieldName = "PersonEmail"
+    """The e-mail of a person account, where neither has one. Read in orgs with person accounts."""
 
 
 class ContractFields(_Fields):
@@ -108,8 +119,11 @@ class ContractFields(_Fields):
     written = ("schedule_id", "subscription_id")
 
     schedule_id: FieldName = "Stripe_Subscription_Schedule_Id__c"
+    """The Stripe schedule; written."""
     subscription_id: FieldName = "Stripe_Subscription_Id__c"
+    """The Stripe subscription, once it has begun; written."""
     stripe_account: OptionalField = None
+    """The name of the Stripe account, where the order names none; may be empty."""
 
 
 class OrderFields(_Fields):
@@ -118,30 +132,50 @@ class OrderFields(_Fields):
     written = ("schedule_id", "subscription_id", "sync_status", "sync_message", "synced_at")
 
     effective_date: FieldName = "EffectiveDate"
+    """When lines start that say nothing themselves."""
     end_date: FieldName = "EndDate"
+    """When lines end that say nothing themselves."""
     schedule_id: FieldName = "Stripe_Subscription_Schedule_Id__c"
+    """As on the contract; written."""
     subscription_id: FieldName = "Stripe_Subscription_Id__c"
+    """As on the contract; written."""
     sync_status: FieldName = "Stripe_Sync_Status__c"
+    """`Synced`, `Failed`, `Cancelled` or `Skipped`; written. `Pending`, which an org may set itself, counts as empty."""
     sync_message: FieldName = "Stripe_Sync_Message__c"
+    """What is wrong and what to do; written. A long text area of 32,000 characters or more."""
     synced_at: FieldName = "Stripe_Synced_At__c"
+    """When the order was last synced; written."""
     collection_method: FieldName = "Stripe_Collection_Method__c"
+    """`charge_automatically` or `send_invoice`."""
     days_until_due: FieldName = "Stripe_Days_Until_Due__c"
+    """For `send_invoice`."""
     percent_off: FieldName = "Stripe_Discount_Percent_Off__c"
+    """Discount on everything, in percent."""
     amount_off: FieldName = "Stripe_Discount_Amount_Off__c"
+    """Discount on everything, in the order's currency."""
     stripe_account: OptionalField = "Stripe_Account__c"
+    """The name of the Stripe account; may be empty."""
     email: OptionalNearPath = "BillToContact.Email"
+    """Where invoices go; a path, may be empty."""
 
 
 class OrderItemFields(_Fields):
     """Fields of OrderItem."""
 
     quantity: FieldName = "Quantity"
+    """A whole number."""
     unit_price: FieldName = "UnitPrice"
+    """The price of one, in the order's currency."""
     start_date: FieldName = "ServiceDate"
+    """When the line starts."""
     end_date: FieldName = "EndDate"
+    """When the line ends."""
     price_id: FieldName = "Stripe_Price_Id__c"
+    """A Stripe price of the line's own."""
     percent_off: FieldName = "Stripe_Discount_Percent_Off__c"
+    """Discount on the line, in percent."""
     amount_off: FieldName = "Stripe_Discount_Amount_Off__c"
+    """Discount on the line, in the order's currency."""
 
 
 class ProductFields(_Fields):
@@ -150,8 +184,11 @@ class ProductFields(_Fields):
     written = ("product_id", "name", "description")
 
     product_id: FieldName = "Stripe_Product_Id__c"
+    """The Stripe product; written. Make it an external id, and unique."""
     name: FieldName = "Name"
+    """The product's name; written from Stripe."""
     description: FieldName = "Description"
+    """The product's description; written from Stripe."""
 
 
 class PriceBookEntryFields(_Fields):
@@ -160,9 +197,13 @@ class PriceBookEntryFields(_Fields):
     written = ("price_id", "unit_price", "interval", "interval_count")
 
     price_id: FieldName = "Stripe_Price_Id__c"
+    """The Stripe price; written. Make it unique."""
     unit_price: FieldName = "UnitPrice"
+    """The price of one, in the entry's currency; written from Stripe."""
     interval: FieldName = "Stripe_Billing_Interval__c"
+    """`day`, `week`, `month` or `year`; written from Stripe."""
     interval_count: FieldName = "Stripe_Billing_Interval_Count__c"
+    """Every so many of them, empty is 1; written from Stripe."""
 
 
 class SyncLogFields(_Fields):
@@ -183,17 +224,29 @@ class SyncLogFields(_Fields):
     )
 
     object: FieldName = "Sync_Log__c"
+    """The object that keeps a record of each run on an order; with `SyncLogRecords` on. All its fields are written."""
     order: FieldName = "Order__c"
+    """Lookup to the Order."""
     contract: FieldName = "Contract__c"
+    """Lookup to the Contract."""
     flow: FieldName = "Flow__c"
+    """The flow."""
     event_id: FieldName = "Event_Id__c"
+    """The event that it worked on."""
     run_id: FieldName = "Run_Id__c"
+    """The run, as the sync log's table and the log call it."""
     outcome: FieldName = "Outcome__c"
+    """What became of it."""
     message: FieldName = "Message__c"
+    """The same as on the order. A long text area of 32,000 characters or more."""
     schedule_id: FieldName = "Schedule_Id__c"
+    """The Stripe schedule."""
     subscription_id: FieldName = "Subscription_Id__c"
+    """The Stripe subscription."""
     started_at: FieldName = "Started_At__c"
+    """Date and time."""
     finished_at: FieldName = "Finished_At__c"
+    """Date and time."""
 
 
 class MirrorFields(_Fields):
@@ -201,27 +254,34 @@ class MirrorFields(_Fields):
 
     object: FieldName
     stripe_id: FieldName = "stripeGC__Stripe_Id__c"
+    """Stripe's id there."""
 
 
 class ProductMirrorFields(MirrorFields):
     """The mirror of Stripe's products."""
 
     object: FieldName = "stripeGC__Product__c"
+    """The object in which Stripe's own package mirrors products, where it is installed."""
 
 
 class PriceMirrorFields(MirrorFields):
     """The mirror of Stripe's prices."""
 
     object: FieldName = "stripeGC__Price__c"
+    """The same for prices."""
 
 
 class Defaults(_Fields):
     """What holds where a record says nothing. The interval goes with its unit; the count alone would mean nothing."""
 
     collection_method: Literal["charge_automatically", "send_invoice"] = "charge_automatically"
+    """Of an order that states none: this, or `send_invoice`."""
     days_until_due: Annotated[int, Field(ge=0)] | None = None
+    """Days in which an invoice is to be paid; goes with `send_invoice`."""
     interval: Unit | None = None
+    """Of a price book entry that states none: `day`, `week`, `month` or `year`. Without it, such an entry cannot be billed."""
     interval_count: Annotated[int, Field(ge=1)] = 1
+    """Every so many of them; goes with `interval`."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -257,6 +317,9 @@ class Search(_Fields):
     """
 
     condition: Annotated[Condition | None, BeforeValidator(_absent)] = None
+    """A SOQL condition on fields of Order, such as `Bill_With_Stripe__c = true`; empty: every activated order. Where your
+    org sends only some of its orders, say here which.
+    """
 
 
 class ExtraMetadata(_Fields):
@@ -266,11 +329,17 @@ class ExtraMetadata(_Fields):
     """
 
     customer: NearMetadata = {}
+    """Account: the customer."""
     product: NearMetadata = {}
+    """Product2: the product."""
     price: Metadata = {}
+    """PricebookEntry: the price."""
     schedule: NearMetadata = {}
+    """Order: the schedule; of the contract's first order."""
     phase: NearMetadata = {}
+    """Order: the phase; different values of several orders one after the other."""
     item: Metadata = {}
+    """OrderItem: the item; different values of several lines one after the other."""
 
 
 class FieldMapping(_Fields):

@@ -373,12 +373,17 @@ class WebhookSecrets(_Secret):
     """
 
     current: Text = Field(alias="SALESFORCE_WEBHOOK_SECRET", repr=False)
+    """What Salesforce signs its events with, or sends as `X-Api-Key`. The deployment draws one."""
     previous: OptionalText = Field(None, alias="SALESFORCE_WEBHOOK_SECRET_PREVIOUS", repr=False)
+    """Valid beside the current one while the org changes over."""
     stated_token: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_OUTBOUND_TOKEN", repr=False)
+    """The last part of the address that they are sent to: 32 or more letters, digits, `_` and `-`, drawn at random."""
     stated_token_previous: Annotated[OptionalText, Stripped] = Field(
         None, alias="SALESFORCE_OUTBOUND_TOKEN_PREVIOUS", repr=False
     )
+    """Valid beside the current one while the org changes over."""
     stated_org: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_ORG_ID")
+    """The org that Outbound Messages and AppFlow's change events come from: 15 or 18 characters, whose case counts."""
 
     @property
     def valid(self) -> tuple[str, ...]:
@@ -411,12 +416,17 @@ class SalesforceCredentials(_Secret):
     """How to log in to the org: client credentials, or JWT bearer where a private key and a user name are given."""
 
     login_url: Endpoint = Field(alias="SALESFORCE_LOGIN_URL")
+    """`https://….my.salesforce.com`."""
     client_id: Credential = Field(alias="SALESFORCE_CLIENT_ID")
+    """Consumer key of the connected app."""
     username: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_USERNAME")
+    """The integration user. Goes with the private key."""
     private_key: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_PRIVATE_KEY", repr=False)
+    """Private key, PEM, of the certificate that the connected app knows."""
     client_secret: Annotated[Credential | None, BeforeValidator(_empty_is_absent), Stripped] = Field(
         None, alias="SALESFORCE_CLIENT_SECRET", repr=False
     )
+    """Consumer secret of the connected app."""
 
     @model_validator(mode="before")
     @classmethod
@@ -463,12 +473,18 @@ class StripeCredentials(_Secret):
     """
 
     api_key: Annotated[Text, Stripped, AfterValidator(_api_key)] = Field(alias="STRIPE_API_KEY", repr=False)
+    """Secret or restricted key of the account."""
     account_id: Annotated[StripeAccountId | None, BeforeValidator(_empty_is_absent), Stripped] = Field(
         None, alias="STRIPE_ACCOUNT_ID"
     )
+    """`acct_…`, where the key is a platform's and a connected account is meant."""
     webhook_secrets: Annotated[tuple[Annotated[str, AfterValidator(_signing_secret)], ...], BeforeValidator(_secrets)] = Field(
         (), alias="STRIPE_WEBHOOK_SECRET", repr=False
     )
+    """What the endpoint's events are signed with. Several are all valid: of several endpoints, or while one is rolled; with
+    commas or spaces between them.
+    """
     api_base: Annotated[Endpoint, BeforeValidator(lambda value: value or "https://api.stripe.com")] = Field(
         "https://api.stripe.com", alias="STRIPE_API_BASE"
     )
+    """`https://api.stripe.com` unless said otherwise."""
