@@ -40,7 +40,7 @@ def preview(file: Path) -> str:
     """What `orderphase preview` shows of a snapshot: timeline and changes, as a fenced block."""
     given = read_situated(file.read_bytes(), load_mapping())
     made, _ = plan_situated(given)
-    return f"```text\n{draw_plan(timeline_lines(given.snapshot.orders), made, subject=_subject(given), width=100)}```\n"
+    return f"```text\n{draw_plan(timeline_lines(given.snapshot.orders), made, subject=_subject(given), width=100)}\n```\n"
 
 
 def _subject(given: Situated) -> str:
