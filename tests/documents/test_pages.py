@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,7 @@ def anchors(document: Path) -> set[str]:
 
 @documents
 def test_links_lead_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)]+)\)", prose(document))
-    assert links or document.name == "CHANGELOG.md"
-    for link in links:
+    for link in re.findall(r"\]\(([^)]+)\)", prose(document)):
         path, _, fragment = link.partition("#")
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), link
@@ -70,14 +69,32 @@ def test_findings_that_are_linked_are_ones(document: Path) -> None:
 
 
 def test_every_document_is_in_the_index() -> None:
-    index = (DOCS / "README.md").read_text()
+    """In that of its folder, or in that of all documents."""
     for document in DOCUMENTS:
-        if document.is_relative_to(DOCS) and document != DOCS / "README.md" and document.parent.name != "decisions":
-            assert f"]({document.relative_to(DOCS).as_posix()}" in index, document.name
-    decisions = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+        if document.is_relative_to(DOCS) and document != DOCS / "README.md":
+            folder = document.parent / "README.md"
+            index = DOCS / "README.md" if document == folder or not folder.exists() else folder
+            assert f"]({document.relative_to(index.parent).as_posix()}" in index.read_text(), f"{document.name} in {index}"
+
+
+def test_the_decisions_are_numbered() -> None:
     listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (DOCS / "decisions" / "README.md").read_text())
-    assert [path.name for path in decisions] == listed
+    assert listed == sorted(path.name for path in (DOCS / "decisions").glob("[0-9]*.md"))
     assert [int(name[:4]) for name in listed] == [*range(1, len(listed) + 1)]
+
+
+@documents
+def test_commands_that_are_named_exist(document: Path) -> None:
+    for command, options in re.findall(r"`(?:\.venv/bin/)?orderphase ([a-z][a-z-]*)([^`]*)`", prose(document)):
+        known = help_of(command)
+        assert set(re.findall(r"--[a-z-]+", options)) <= set(re.findall(r"--[a-z-]+", known)), f"orderphase {command}{options}"
+
+
+@cache
+def help_of(command: str) -> str:
+    """What `orderphase COMMAND --help` says."""
+    program = Path(sys.executable).with_name("orderphase")
+    return subprocess.run([program, command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 def test_every_decision_says_the_same_things() -> None:
