@@ -24,7 +24,11 @@ OFFLINE = (
 )
 """What commands begin with that need no system and no network."""
 
-OWN_TESTS = {"docs/deploying.md": "tests/stack/test_deploying_guide.py"}
+OWN_TESTS = {
+    "docs/deploying.md": "tests/stack/test_deploying_guide.py",
+    "docs/moving-over.md": "tests/stack/test_moving_over.py",
+    "docs/salesforce.md": "tests/package/test_package_document.py",
+}
 """Documents whose commands a test of their own runs, from the first to the last."""
 
 _FENCE = re.compile(
@@ -97,6 +101,10 @@ def _begin(block: Block, *starts: str) -> bool:
     return _shell(block) and all(command.startswith(starts) for command in block.commands)
 
 
+def _commands_of(name: str) -> Callable[[Block], bool]:
+    return lambda block: _shell(block) and block.name == name
+
+
 def _text_of(block: Block, name: str, part: str) -> bool:
     return (block.name, block.kind) == (name, "text") and part in block.text
 
@@ -104,7 +112,7 @@ def _text_of(block: Block, name: str, part: str) -> bool:
 CLAIMS: dict[str, tuple[str, Callable[[Block], bool]]] = {
     "not run": ("tests/documents/test_claims.py", lambda block: block.not_run is not None),
     "made": ("tests/documents/test_made_parts.py", lambda block: block.made),
-    "of its document's test": ("tests/stack/test_deploying_guide.py", lambda block: _shell(block) and block.name in OWN_TESTS),
+    **{f"of {name}": (test, _commands_of(name)) for name, test in OWN_TESTS.items()},
     "parsed": ("tests/documents/test_snippets.py", lambda block: block.kind in ("json", "toml", "mermaid")),
     "python": ("tests/documents/test_snippets.py", lambda block: block.kind == "python"),
     "make": ("tests/documents/test_snippets.py", lambda block: _begin(block, "make ")),
