@@ -119,8 +119,8 @@ class TestEdits:
     @pytest.mark.parametrize(
         ("kind", "told"),
         [
-            ("quantity", "quantity 1 → 9 from 2027-02-10"),
-            ("discount", "discount none → 50% from 2027-02-10"),
+            ("quantity", "quantity 1 → 9 from now on"),
+            ("discount", "discount none → 50% from now on"),
             ("end", "- 1 of"),
             ("collection", "collection_method charge_automatically → send_invoice"),
         ],

@@ -141,6 +141,23 @@ class TestDrift:
         assert first_quantity(here) == 2
         assert here.record("Order", deal.order)["Stripe_Sync_Status__c"] == "Failed"
 
+    def test_what_was_told_already_is_not_told_again(self, here: World) -> None:
+        """Not even with another date: what is different now is different a day later as well."""
+        deal = sold(here)
+        make_two(here)
+        at(here, "2027-02-10")
+        first = here.reconcile(deal.contract)
+        assert first.news
+        assert "quantity 1 → 2 from now on" in first.message
+        told = here.record("Order", deal.order)["Stripe_Sync_Message__c"]
+        for day in ("2027-02-11", "2027-02-12"):
+            at(here, day)
+            here.forget_calls()
+            again = here.reconcile(deal.contract)
+            assert (again.outcome, again.news) == ("failed", False)
+            assert [call for call in here.salesforce.log if call.method == "PATCH"] == []
+        assert here.record("Order", deal.order)["Stripe_Sync_Message__c"] == told
+
     def test_it_is_repaired(self, here: World) -> None:
         deal = sold(here)
         make_two(here)

@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from orderphase.bootstrap import clock
+from orderphase.telemetry import DEPLOYMENT
 from tests.flows.world import KEY, World, world
 from tests.invocation import Context, nobodys_account
 
@@ -56,11 +57,13 @@ class Output:
         return [json.loads(line) for line in self.text.splitlines()]
 
     def counted(self) -> dict[str, float]:
-        """The metrics since the last time."""
+        """The function's own metrics since the last time. Those of the deployment are in `watched` then."""
         found: dict[str, float] = {}
+        self.watched: dict[str, float] = {}
         for blob in map(json.loads, self.capture.readouterr().out.splitlines()):
+            into = self.watched if blob["service"] == DEPLOYMENT else found
             for metric in blob["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
-                found[metric["Name"]] = found.get(metric["Name"], 0) + sum(blob[metric["Name"]])
+                into[metric["Name"]] = into.get(metric["Name"], 0) + sum(blob[metric["Name"]])
         return found
 
 

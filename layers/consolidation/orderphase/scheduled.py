@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from orderphase import deadline
 from orderphase.errors import ConfigurationError
-from orderphase.telemetry import interrupted, logger, metrics
+from orderphase.telemetry import counting, interrupted, logger, metrics
 
 
 class Scheduled[Job]:
@@ -29,7 +29,7 @@ class Scheduled[Job]:
     def __init__(self, build: Callable[[Mapping[str, str]], Job], run: Callable[[Job, datetime], Mapping[str, int]]) -> None:
         self.job = cache(lambda: build(os.environ))
         self._run = run
-        self.handler = logger.inject_lambda_context(metrics.log_metrics(self._handle), clear_state=True)
+        self.handler = logger.inject_lambda_context(counting(self._handle), clear_state=True)
 
     def _handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG002 (Lambda gives it)
         try:

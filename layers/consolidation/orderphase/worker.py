@@ -5,7 +5,8 @@ fields or settings are at fault, that could not help: the message becomes a dead
 nothing else goes through either; the message waits (`orderphase.flows.circuit`).
 
 Metrics, by function: the outcome of each run (`Synced`, `Unchanged`, `Failed`, `Skipped`), and `Interrupted_<kind>` for each
-message that comes again or is a dead letter (the kinds of `orderphase.errors`, and `bug`).
+message that comes again or is a dead letter (the kinds of `orderphase.errors`, and `bug`). Of the deployment: `FailedRecords`
+and `Drift`, each time something new is wrong with a record or was changed in Stripe; `UnknownOutcomes`; `SalesforceApiUsed`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from orderphase import deadline
-from orderphase.errors import ConfigurationError, ConflictError, CredentialsError, OrderphaseError, TransientError
+from orderphase.domain.findings import DRIFT
+from orderphase.errors import (
+    ConfigurationError,
+    ConflictError,
+    CredentialsError,
+    OrderphaseError,
+    TransientError,
+    UnknownOutcomeError,
+)
 from orderphase.ingress import documents
 from orderphase.ingress.documents import EventError
 from orderphase.ingress.events import EventData, Kind, MirrorData, RecordData, SalesforceEvent
 from orderphase.ingress.stripe_events import STRIPE_TYPES, StripeEvent
 from orderphase.messages import Message, take_each
-from orderphase.telemetry import interrupted, logger, metrics
+from orderphase.telemetry import counting, interrupted, logger, metrics, watch
 from orderphase.troubles import Troubles
 
 if TYPE_CHECKING:
@@ -45,7 +54,7 @@ class Worker[Flow]:
         self._built: Flow | None = None
         self.troubles = cache(lambda: Troubles.of(os.environ))
         self._runs: dict[str, Callable[[Flow, Any], Report]] = {}
-        self.handler = logger.inject_lambda_context(metrics.log_metrics(self._take), clear_state=True)
+        self.handler = logger.inject_lambda_context(counting(self._take), clear_state=True)
 
     def flow(self) -> Flow:
         """The flow. Raises ConfigurationError where it cannot be built."""
@@ -88,11 +97,17 @@ class Worker[Flow]:
             report = self._do(run, event)
         except Exception as problem:
             interrupted(problem)
+            if isinstance(problem, UnknownOutcomeError):
+                watch("UnknownOutcomes")
             if not self._dealt_with(message, problem):
                 raise
             return
         metrics.add_metric(name=report.outcome.capitalize(), unit=MetricUnit.Count, value=1)
         codes = sorted({finding.code for finding in report.findings})
+        if report.news and report.outcome == "failed":
+            watch("FailedRecords")
+        if report.news and DRIFT.intersection(codes):
+            watch("Drift")
         logger.info(report.outcome, extra={"contract_id": report.contract_id, "findings": codes})
 
     def _do(self, run: Callable[[Flow, Any], Report], event: Any) -> Report:

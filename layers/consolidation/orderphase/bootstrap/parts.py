@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import boto3
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
+from orderphase import telemetry
 from orderphase.bootstrap import clock
 from orderphase.bootstrap.aws import AWS
 from orderphase.mapping import load_mapping
@@ -25,7 +26,9 @@ class Parts:
         self.policies = settings.policies(self.mapping)
         self._secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=AWS))
         name = settings.salesforce_secret
-        self.client = SalesforceClient(SalesforceCredentials.from_secret(name, self.secret(name)), now=clock.now)
+        self.client = SalesforceClient(
+            SalesforceCredentials.from_secret(name, self.secret(name)), now=clock.now, used=telemetry.salesforce_used
+        )
         self.dynamodb = boto3.client("dynamodb", config=AWS)
 
     def secret(self, name: str) -> str:

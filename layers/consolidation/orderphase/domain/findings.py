@@ -86,6 +86,9 @@ REMEDIES = {
 }
 """What to do, by finding code."""
 
+DRIFT = frozenset({"customer_deleted", "schedule_edited", "schedule_ended", "schedule_missing"})
+"""What somebody else has changed in Stripe."""
+
 _WARNINGS = frozenset(
     {
         "account_merged",

@@ -446,7 +446,9 @@ class _Planning:
         if schedule.end_behavior == "release":  # what comes after its last phase, the schedule leaves open
             applied = _until(applied, held[-1].end)
         found = differences(wanted_spans(applied), held, since=self.now, currency=self.currency)
-        told = "; ".join(f"{one.what} from {self._day(one.start)}" for one in found[:_TOLD]) or "its end"
+        # What holds already is told without the moment: in the next run it holds as well, and is nothing new.
+        since = {one.start: "now on" if one.start == self.now else self._day(one.start) for one in found}
+        told = "; ".join(f"{one.what} from {since[one.start]}" for one in found[:_TOLD]) or "its end"
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         message = f"The schedule {schedule.id} was changed in Stripe: {told}{more}."
         self._tell(

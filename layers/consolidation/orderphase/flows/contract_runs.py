@@ -537,9 +537,10 @@ class ContractRuns:
         """
         message = as_text(findings, limit=MESSAGE_LENGTH)
         schedule = known.billing
+        news = True
         if not known.bills_order or _about(known.state, findings):
-            self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)), hold)
-        return Report("failed", message, known.state.id, findings, schedule)
+            news = self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)), hold)
+        return Report("failed", message, known.state.id, findings, schedule, news=news)
 
     def pass_over(self, known: Known, message: str, hold: Hold) -> Report:
         """Tell the Order that its event asks for nothing any more."""
@@ -567,16 +568,20 @@ class ContractRuns:
         findings = problem.findings if isinstance(problem, RefusedError) else ()
         return Report("failed", message, contract_id, findings, schedule, problem)
 
-    def _mark(self, state: ContractState, status: str, told: Told, hold: Hold) -> None:
-        """Tell the Order what became of it; nothing where it was told the same before, and says so still."""
+    def _mark(self, state: ContractState, status: str, told: Told, hold: Hold) -> bool:
+        """Tell the Order what became of it; nothing where it was told the same before, and says so still.
+
+        Answers whether it is told something else than the last time.
+        """
         schedule, order = told.schedule, state.order
         # Of what holds from now on, a message names the moment: that alone is nothing new.
         message = _CLOCK_TIME.sub("", told.message)
         hold.told = hashlib.sha256(f"{order.id} {status} {message}".encode()).hexdigest()[:16]
+        news = hold.told != hold.lease.told
         ids = {order.schedule_id, state.schedule_id} if state.has_contract else {order.schedule_id}
         knows = schedule is None or ids == {schedule.id}
-        if hold.told == hold.lease.told and order.sync_status == status and knows:
-            return
+        if not news and order.sync_status == status and knows:
+            return False
         marked = self._back.status(state.order.id, status, told.message)
         updates = [marked]
         if schedule is not None and state.has_contract:
@@ -585,6 +590,7 @@ class ContractRuns:
             if state.schedule_id != schedule.id:
                 updates.append(self._back.contract_ids(state, schedule))
         self._back.write(updates, told)
+        return news
 
     def _ids(
         self, state: ContractState, schedule: Schedule | None, intent: Intent, message: str, *, acted: bool

@@ -16,7 +16,10 @@ from orderphase.stripe.accounts import StripeAccounts
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run has come to; `error` is the classified error that made it so, `order_id` the order that it was about."""
+    """What a run has come to; `error` is the classified error that made it so, `order_id` the order that it was about.
+
+    news: False where the same was found wrong with the same order before, and told.
+    """
 
     outcome: Outcome
     message: str
@@ -25,6 +28,7 @@ class Report:
     schedule: Schedule | None = None
     error: OrderphaseError | None = None
     order_id: str | None = None
+    news: bool = True
 
 
 class Runs:

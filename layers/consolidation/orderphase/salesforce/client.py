@@ -7,6 +7,7 @@ the scheme of the instance URL, and errors classified by Salesforce's own error 
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -43,6 +44,9 @@ _ATTEMPTS = 3
 _LONGEST_PAUSE = 5.0
 _REPEATABLE = ("GET", "PATCH")
 """Requests that come to the same however often they are made: they read, or set fields to values."""
+
+_USAGE = re.compile(r"(?:^|;)\s*api-usage=(\d+)/(\d+)")
+"""Salesforce: what `Sforce-Limit-Info` says of the org, `api-usage=18/5000`; what may follow is of one connected app."""
 
 _JWT_LIFETIME = timedelta(minutes=3)
 
@@ -92,15 +96,24 @@ def classified(code: str | None, message: str, status: int | None = None) -> Ord
 
 
 class SalesforceClient:
-    """Calls the REST API of one org. `calls` counts the requests made, logins left out."""
+    """Calls the REST API of one org. `calls` counts the requests made, logins left out.
+
+    used: is told with each answer how much of what the org may call in 24 hours is used up, by everybody together, in percent.
+    """
 
     def __init__(
-        self, credentials: SalesforceCredentials, *, now: Callable[[], datetime], pause: Callable[[float], None] = time.sleep
+        self,
+        credentials: SalesforceCredentials,
+        *,
+        now: Callable[[], datetime],
+        pause: Callable[[float], None] = time.sleep,
+        used: Callable[[float], None] = lambda percent: None,  # noqa: ARG005 (nobody listens)
     ) -> None:
         self._credentials = credentials
         self._now = now
         self._pause = pause
-        self._session = _TimedSession()
+        self._used = used
+        self._session = _TimedSession(self._tell_usage)
         self._salesforce: Salesforce | None = None
         self._org_id: str | None = None
         self._user_id: str | None = None
@@ -169,6 +182,10 @@ class SalesforceClient:
         except requests.RequestException as problem:
             raise unanswered(problem, "Salesforce") from None
 
+    def _tell_usage(self, said: str) -> None:
+        if (found := _USAGE.search(said)) and (allowed := int(found[2])):
+            self._used(100 * int(found[1]) / allowed)
+
     def _connected(self) -> Salesforce:
         if self._salesforce is None:
             self._salesforce = self._login()
@@ -229,10 +246,14 @@ class SalesforceClient:
 class _TimedSession(Session):
     """A session whose every request has a timeout, which the library does not pass, and goes to the host that it names.
 
-    retry_after: the seconds that the last answer has asked to wait for.
+    retry_after: the seconds that the last answer has asked to wait for. usage: is told what each answer says of its limits.
     """
 
     retry_after = 0.0
+
+    def __init__(self, usage: Callable[[str], None]) -> None:
+        super().__init__()
+        self._usage = usage
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", TIMEOUT)
@@ -242,6 +263,7 @@ class _TimedSession(Session):
         answer = super().request(*args, **kwargs)
         asked = answer.headers.get("Retry-After", "")
         self.retry_after = float(asked) if asked.isdecimal() else 0.0
+        self._usage(answer.headers.get("Sforce-Limit-Info", ""))
         return answer
 
 
