@@ -39,7 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("invoke", help="run each function in its container with its sample events (needs a container engine)")
     look = commands.add_parser("show", help="look into the running stack")
     look.add_argument("what", choices=VIEWS)
-    look.add_argument("--json", action="store_true", help="of the sync log, all that it says")
     chosen = parser.parse_args(arguments)
 
     # Ended from outside is ended like Ctrl-C: nothing may stay behind.
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
                 return invoke()
             case "show":
-                for line in show(chosen.what, whole=chosen.json):
+                for line in show(chosen.what):
                     print(line)
             case "local":
                 run_local(chosen.port)
@@ -187,7 +186,8 @@ ends its contract at once, and for good:
 
 Look inside:
 
-  .venv/bin/python -m sandbox show queues   also: sync-log (--json: all of it), contracts, catalogue, deliveries, progress, logs
+  .venv/bin/orderphase sync-log             what each run has done and why
+  .venv/bin/python -m sandbox show queues   also: contracts, catalogue, deliveries, progress, logs
 
 Use real systems instead of the emulators (before `make local`):
 

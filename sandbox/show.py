@@ -16,15 +16,15 @@ from sandbox.processes import StackError
 from sandbox.stack import NOTE, STACK_NAME, STATE
 
 
-def show(what: str, name: str = "local", *, whole: bool = False) -> Iterable[str]:
+def show(what: str, name: str = "local") -> Iterable[str]:
     """Lines about `what` (one of `VIEWS`) in the running stack called `name`. Raises `StackError` if there is none.
 
-    whole: of the sync log, all that its entries say, as JSON.
+    The sync log is not among them: that has a command of its own, `orderphase sync-log`.
     """
     note = STATE / name / NOTE
     if not note.exists():
         raise StackError(f"no local stack named {name} is running; start one with `make local`")
-    return (WHOLE if whole else {}).get(what, VIEWS[what])(_Running(note))
+    return VIEWS[what](_Running(note))
 
 
 class _Running:
@@ -56,22 +56,14 @@ def _items(stack: _Running, output: str) -> Iterable[dict[str, Any]]:
             yield {name: deserialize(value) for name, value in item.items()}
 
 
-def _table(output: str, order: str | None = None) -> Callable[[_Running], Iterable[str]]:
-    """All of a table, in the sequence of the attribute `order` where there is one."""
+def _table(output: str) -> Callable[[_Running], Iterable[str]]:
+    """All of a table."""
 
     def lines(stack: _Running) -> Iterable[str]:
-        items = _items(stack, output)
-        for item in sorted(items, key=lambda one: str(one[order])) if order else items:
+        for item in _items(stack, output):
             yield json.dumps(item, default=as_json, indent=2)
 
     return lines
-
-
-def _runs(stack: _Running) -> Iterable[str]:
-    """A line for each run, the oldest first: when it began, its flow, its outcome, its message."""
-    for run in sorted(_items(stack, "SyncLogTableName"), key=lambda one: str(one["started_at"])):
-        message = " ".join(str(run["message"]).split())
-        yield f"{run['started_at']}  {run['flow']:<17}  {run['outcome']:<11}  {message}".rstrip()
 
 
 def as_json(value: Any) -> Any:
@@ -90,11 +82,9 @@ def _logs(stack: _Running) -> Iterable[str]:
 
 VIEWS: dict[str, Callable[[_Running], Iterable[str]]] = {
     "queues": _queues,
-    "sync-log": _runs,
     "contracts": _table("ContractTableName"),
     "catalogue": _table("CatalogueTableName"),
     "deliveries": _table("IdempotencyTableName"),
     "progress": _table("ProgressTableName"),
     "logs": _logs,
 }
-WHOLE = {"sync-log": _table("SyncLogTableName", "started_at")}

@@ -95,6 +95,7 @@ TABLES: dict[str, dict[str, Any]] = {
             {"AttributeName": "contract_id", "AttributeType": "S"},
             {"AttributeName": "entry_id", "AttributeType": "S"},
             {"AttributeName": "order_id", "AttributeType": "S"},
+            {"AttributeName": "day", "AttributeType": "S"},
         ],
         "GlobalSecondaryIndexes": [
             {
@@ -104,7 +105,31 @@ TABLES: dict[str, dict[str, Any]] = {
                     {"AttributeName": "entry_id", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
-            }
+            },
+            {
+                "IndexName": "by_day",
+                "KeySchema": [
+                    {"AttributeName": "day", "KeyType": "HASH"},
+                    {"AttributeName": "entry_id", "KeyType": "RANGE"},
+                ],
+                "Projection": {
+                    "ProjectionType": "INCLUDE",
+                    "NonKeyAttributes": [
+                        "order_id",
+                        "order_number",
+                        "flow",
+                        "outcome",
+                        "message",
+                        "started_at",
+                        "finished_at",
+                        "event_id",
+                        "correlation_id",
+                        "error",
+                        "error_code",
+                        "schedule_id",
+                    ],
+                },
+            },
         ],
     },
 }

@@ -77,6 +77,9 @@ def test_an_order_goes_through(stage: Stage) -> None:
     assert (line["event_id"], line["record_id"]) == (f"event-{order}-1", order)
     assert (line["correlation_id"], line["message_id"]) == ("request-1", f"{order}-1")
     assert line["function_request_id"] == "invocation-1"
+    (entry,) = stage.here.log_entries()
+    assert (entry["correlation_id"], entry["order_number"]) == ("request-1", "00000001")
+    assert stage.watched == {"SalesforceApiUsed": pytest.approx(0.01, abs=0.01)}
 
 
 def test_the_sample_message_is_understood(stage: Stage) -> None:
@@ -88,8 +91,10 @@ def test_the_sample_message_is_understood(stage: Stage) -> None:
 
 def test_a_message_without_a_correlation_id(stage: Stage) -> None:
     order, contract = stage.sold()
-    assert stage.take(message(order, contract, correlation=None)) == []
-    assert stage.lines()[0].get("correlation_id") is None
+    sent = message(order, contract, correlation=None)
+    assert stage.take(sent) == []
+    assert stage.lines()[0]["correlation_id"] == sent["messageId"]
+    assert stage.here.log_entries()[-1]["correlation_id"] == sent["messageId"]
 
 
 def test_what_the_customer_must_correct_is_consumed(stage: Stage) -> None:
@@ -97,6 +102,8 @@ def test_what_the_customer_must_correct_is_consumed(stage: Stage) -> None:
     assert stage.take(message(order, contract)) == []
     assert stage.status(order) == "Failed"
     assert stage.counted() == {"Failed": 1}
+    assert stage.watched.pop("SalesforceApiUsed") > 0
+    assert stage.watched == {"FailedRecords": 1}
     (line,) = stage.lines()
     assert (line["message"], line["findings"]) == ("failed", ["missing_days_until_due"])
 

@@ -172,32 +172,6 @@ def test_every_queue_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert f"{name}DeadLetterQueue: 1 waiting, 0 in flight" in lines
 
 
-class Table:
-    """DynamoDB with runs that are not in the sequence of time."""
-
-    def get_paginator(self, _: str) -> Any:
-        return self
-
-    def paginate(self, *, TableName: str) -> Any:  # noqa: N803 (AWS calls it so)
-        assert TableName == "log"
-        runs = [("2026-11-20T10:00:02Z", "b", "two\n lines"), ("2026-11-20T10:00:01Z", "a", "")]
-        names = ("started_at", "flow", "message")
-        return [
-            {"Items": [{**{n: {"S": v} for n, v in zip(names, run, strict=True)}, "outcome": {"S": "synced"}}]} for run in runs
-        ]
-
-
-def test_the_sync_log_is_shown_in_the_sequence_of_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (state / "local").mkdir()
-    (state / "local" / "stack.json").write_text(json.dumps({"outputs": {"SyncLogTableName": "log"}, "aws": {}}))
-    monkeypatch.setattr(show._Running, "client", lambda *_: Table())
-    assert list(show.show("sync-log")) == [
-        "2026-11-20T10:00:01Z  a                  synced",
-        "2026-11-20T10:00:02Z  b                  synced       two lines",
-    ]
-    assert [json.loads(run)["message"] for run in show.show("sync-log", whole=True)] == ["", "two\n lines"]
-
-
 @pytest.mark.parametrize(
     ("function", "answer", "fine"),
     [

@@ -53,6 +53,7 @@ def test_as_little_as_there_is(dynamodb: DynamoDBClient) -> None:
         "contract_id": "800A",
         "entry_id": "2026-11-20T10:00:00.250Z#run-1",
         "order_id": "801A",
+        "day": "2026-11-20",
         "event_id": "event-1",
         "flow": "order_activation",
         "outcome": "synced",
@@ -77,8 +78,11 @@ def test_everything(dynamodb: DynamoDBClient) -> None:
             subscription_id="sub_1",
             salesforce_calls=3,
             stripe_calls=7,
+            correlation_id="request-1",
+            order_number="00000101",
         ),
     )
+    assert (item["correlation_id"], item["order_number"]) == ("request-1", "00000101")
     assert item["findings"] == [told.as_dict()]
     assert (item["error"], item["error_code"]) == ("data", "resource_missing")
     assert (item["schedule_id"], item["subscription_id"]) == ("sub_sched_1", "sub_1")

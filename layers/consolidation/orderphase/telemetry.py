@@ -44,7 +44,7 @@ def watch(name: str, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> N
 
 
 def salesforce_used(percent: float) -> None:
-    """Note how much of the calls that the org allows in 24 hours is used up. The last that is known counts when a handler ends."""
+    """Note how much of what the org may call in 24 hours is used up. The last that is known counts when a handler ends."""
     _latest["SalesforceApiUsed"] = percent
 
 

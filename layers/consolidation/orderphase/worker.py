@@ -20,7 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from orderphase import deadline
+from orderphase import correlation, deadline
 from orderphase.domain.findings import DRIFT
 from orderphase.errors import (
     ConfigurationError,
@@ -81,13 +81,14 @@ class Worker[Flow]:
 
     def _handle(self, message: Message) -> None:
         """Handle one message. An error makes the queue deliver it, and those behind it in its group, again."""
+        # One that somebody has put into the queue by hand has no other.
+        correlation_id = message.attributes.get(correlation.ATTRIBUTE) or message.id
         # Every key anew: the message before this one has left its own.
-        logger.append_keys(
-            message_id=message.id,
-            correlation_id=message.attributes.get("correlation_id"),
-            event_id=None,
-            record_id=None,
-        )
+        logger.append_keys(message_id=message.id, correlation_id=correlation_id, event_id=None, record_id=None)
+        with correlation.by(correlation_id):
+            self._work(message)
+
+    def _work(self, message: Message) -> None:
         try:
             event = _read(message.body)
             logger.append_keys(event_id=event.id, record_id=event.record_id)

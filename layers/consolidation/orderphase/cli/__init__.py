@@ -6,10 +6,13 @@ import argparse
 from collections.abc import Sequence
 
 from orderphase import __version__
-from orderphase.cli import consolidate, plan
-from orderphase.cli.arguments import said, whole_number
+from orderphase.cli import consolidate, plan, texts
+from orderphase.cli.arguments import moment, record_id, said, whole_number
 from orderphase.cli.streams import UNUSABLE, write_error
 from orderphase.errors import OrderphaseError
+
+OUTCOMES = ("synced", "unchanged", "failed", "skipped", "interrupted")
+"""What a run may come to, as the sync log says it."""
 
 _STOPPED = 130
 """What a shell answers for a command that Ctrl-C has ended."""
@@ -61,11 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "doctor",
         help="check settings, secrets, the mapping, Salesforce and Stripe, and list everything that is missing",
-        description="Checks the settings and secrets of a deployment, the mapping beside this command against what the org "
-        "says about its objects, and what Stripe lets the key of each account do; lists everything that is missing at once, "
-        "with what to do. Nothing is written. Exit code 0; 1 when something is missing; 2 when nothing says where to look.",
-        epilog="Where it looks: as orderphase preview. What only flows need that are off in --stack NAME, or in the stack that "
-        "ORDERPHASE_STACK names, is a warning; elsewhere every flow counts as on.",
+        description=texts.DOCTOR,
+        epilog=texts.DOCTOR_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack that is checked")
     command.add_argument("--json", action="store_true", help="print what was found as JSON")
@@ -84,17 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be written")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=_import)
+    _add_sync_log(commands)
     command = commands.add_parser(
         "replay",
         help="run again what failed and waits in the dead-letter queues",
-        description="Lists what waits in the dead-letter queues of a stack, with why its last run failed as the sync log has "
-        "it, and gives each another run: its event goes to the flow's queue again, behind what waits there of its contract. An "
-        "event is a hint, and its run reads everything anew, so that no repetition does harm. Mend first what the reason "
-        "names: what fails again comes back. Exit code 0 when all of it was replayed, or nothing waits; 1 when some stays, "
-        "with the reason; 2 when nothing says where to look, or AWS cannot be used.",
-        epilog="Where it looks: the stack of --stack NAME; else the one that ORDERPHASE_STACK names; else the local stack that "
-        "runs in this folder. What failed for a while only (a vendor was down, a record was locked) is also replayed by the "
-        "deployment itself, 15 minutes after it failed and then at growing distances, five times.",
+        description=texts.REPLAY,
+        epilog=texts.REPLAY_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack whose queues are meant")
     command.add_argument(
@@ -135,6 +132,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _STOPPED
 
 
+def _add_sync_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "sync-log",
+        help="show what the runs have done and why",
+        description=texts.SYNC_LOG,
+        epilog=texts.SYNC_LOG_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack whose log is meant")
+    command.add_argument("--order", metavar="ID", type=record_id, help="only runs about this order, or other record")
+    command.add_argument("--contract", metavar="ID", type=record_id, help="only runs about this contract")
+    command.add_argument("--outcome", choices=OUTCOMES, help="only runs that have come to this")
+    command.add_argument(
+        "--flow", metavar="FLOW", type=said, help="only this flow, as the template calls it, such as OrderActivation"
+    )
+    command.add_argument("--since", metavar="TIME", type=moment, help="only runs that began then or later")
+    command.add_argument("--until", metavar="TIME", type=moment, help="only runs that began before that")
+    command.add_argument("--limit", metavar="N", type=whole_number, default=50, help="the latest N at most (default 50)")
+    command.add_argument("--json", action="store_true", help="print whole entries as JSON, with their findings")
+    command.set_defaults(run=_sync_log)
+
+
 def _preview(options: argparse.Namespace) -> int:
     from orderphase.cli.preview import run  # noqa: PLC0415 (the SDKs of three systems; the offline commands need none of them)
 
@@ -161,5 +180,11 @@ def _backfill(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from orderphase.cli.replay import run  # noqa: PLC0415 (as above)
+
+    return run(options)
+
+
+def _sync_log(options: argparse.Namespace) -> int:
+    from orderphase.cli.sync_log import run  # noqa: PLC0415 (as above)
 
     return run(options)

@@ -178,7 +178,7 @@ class ContractRuns:
                     report = self._failure(state.order.id, state.id, problem, hold.intent, run)
                 if hold.planned:
                     hold.looked = Looked(read_at, self.contracts.org_id if report.outcome == "failed" else None)
-                return replace(report, order_id=report.order_id or state.order.id)
+                return replace(report, order_id=report.order_id or state.order.id, order_number=state.order.number)
 
         return self._runs.run(flow, run.id, record_id, event_id, handle)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orderphase import correlation
 from orderphase.domain.findings import Finding
 from orderphase.errors import DataError, OrderphaseError
 from orderphase.salesforce.client import SalesforceClient
@@ -18,7 +19,7 @@ from orderphase.stripe.accounts import StripeAccounts
 class Report:
     """What a run has come to; `error` is the classified error that made it so, `order_id` the order that it was about.
 
-    news: False where the same was found wrong with the same order before, and told.
+    order_number: of that order, where it was read. news: False where the same was found wrong with it before, and told.
     """
 
     outcome: Outcome
@@ -28,6 +29,7 @@ class Report:
     schedule: Schedule | None = None
     error: OrderphaseError | None = None
     order_id: str | None = None
+    order_number: str | None = None
     news: bool = True
 
 
@@ -91,6 +93,8 @@ class Runs:
                 subscription_id=report.schedule.subscription_id if report.schedule else None,
                 salesforce_calls=self._salesforce.calls - salesforce,
                 stripe_calls=self._stripe.calls - stripe,
+                correlation_id=correlation.current(),
+                order_number=report.order_number,
             )
         )
         if interruption is not None:

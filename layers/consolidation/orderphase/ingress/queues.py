@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orderphase.aws import classified_errors
+from orderphase.correlation import ATTRIBUTE
 from orderphase.ingress.routes import Event
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ class FlowQueues:
         with the deduplication id of another is taken and dropped.
         Raises `TransientError`, `UnknownOutcomeError` (it may be in the queue) or `ConfigurationError`.
         """
-        attributes: dict[str, MessageAttributeValueTypeDef] = {
-            "correlation_id": {"DataType": "String", "StringValue": correlation_id}
-        }
+        attributes: dict[str, MessageAttributeValueTypeDef] = {ATTRIBUTE: {"DataType": "String", "StringValue": correlation_id}}
         with classified_errors("the flow's queue"):
             self._client.send_message(
                 QueueUrl=self._urls[event.type],
