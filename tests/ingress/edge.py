@@ -52,7 +52,9 @@ class Stage:
     def answer(self, event: dict[str, Any]) -> tuple[int, str, str]:
         """Status, content type and body, whatever its kind."""
         answer = self.app.handler(event, Context(10))
-        assert list(answer["headers"]) == ["Content-Type"]
+        # The sender learns under which id its request is found.
+        assert list(answer["headers"]) == ["Content-Type", "X-Orderphase-Correlation-Id"]
+        assert answer["headers"]["X-Orderphase-Correlation-Id"] == event["requestContext"]["requestId"]
         assert answer["isBase64Encoded"] is False
         return int(answer["statusCode"]), str(answer["headers"]["Content-Type"]), str(answer["body"])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 
 from orderphase.aws import classified_errors, patience
+from orderphase.correlation import ATTRIBUTE
 from orderphase.errors import OrderphaseError
 from orderphase.messages import Message
 from orderphase.settings import WorkerSettings
@@ -48,7 +49,8 @@ class Troubles:
         deduplication id.
         """
         attributes: dict[str, MessageAttributeValueTypeDef] = {
-            name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in ({ATTRIBUTE: message.id} | dict(message.attributes)).items()
         }
         fifo: dict[str, Any] = {}
         if message.group:

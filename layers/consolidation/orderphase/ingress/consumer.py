@@ -16,6 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from orderphase import deadline
+from orderphase.correlation import ATTRIBUTE
 from orderphase.errors import ConfigurationError, OrderphaseError
 from orderphase.ingress.aws import AcceptedEvents
 from orderphase.ingress.documents import EventError
@@ -50,12 +51,14 @@ class Consumer:
             return take_each(event, lambda message: self._handle(message, context))
 
     def _handle(self, message: Message, context: LambdaContext) -> None:
-        logger.append_keys(message_id=message.id)
+        correlation_id = message.attributes.get(ATTRIBUTE) or message.id
+        logger.append_keys(message_id=message.id, correlation_id=correlation_id)
         try:
             source = self.source()
             for accepted in source.accepted:
                 accepted.register(context)
-            taken = take(message.body.encode("utf-8", "surrogatepass"), message.id, bus=source.bus, now=datetime.now(UTC))
+            body = message.body.encode("utf-8", "surrogatepass")
+            taken = take(body, correlation_id, bus=source.bus, now=datetime.now(UTC))
         except Exception as problem:
             if isinstance(problem, ConfigurationError):
                 self.source.cache_clear()  # what was wrong may have been corrected since; look again next time

@@ -63,7 +63,7 @@ class Endpoint:
         answer = self._answer(event, context)
         metrics.add_metric(name=answer.outcome, unit=MetricUnit.Count, value=1)
         _log(answer)
-        return response_from(answer.status, answer.body)
+        return response_from(answer.status, answer.body, event["requestContext"]["requestId"])
 
     def _answer(self, event: dict[str, Any], context: LambdaContext) -> Answer:
         try:

@@ -48,12 +48,19 @@ def request_from(event: Mapping[str, Any]) -> Request:
     )
 
 
-def response_from(status: int, body: Any) -> dict[str, Any]:
+CORRELATION_HEADER = "X-Orderphase-Correlation-Id"
+"""Tells the sender under which id its request is found in the logs and in the sync log."""
+
+
+def response_from(status: int, body: Any, correlation_id: str) -> dict[str, Any]:
     """The answer as API Gateway expects it from a function: text in `body` is XML, all else becomes JSON."""
     is_xml = isinstance(body, str)
     return {
         "statusCode": status,
-        "headers": {"Content-Type": "text/xml; charset=utf-8" if is_xml else "application/json"},
+        "headers": {
+            "Content-Type": "text/xml; charset=utf-8" if is_xml else "application/json",
+            CORRELATION_HEADER: correlation_id,
+        },
         "body": body if is_xml else json.dumps(body),
         "isBase64Encoded": False,
     }

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orderphase.aws import classified_errors
+from orderphase.correlation import ATTRIBUTE
 from orderphase.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ class DeadLetters:
         dropped, also where that was consumed; so each replay has an id of its own. What is not kept is why it was parked.
         """
         queue = self._queues[letter.flow]
-        attributes: Any = {name: value for name, value in letter.attributes.items() if name != ERROR}
+        # One that was sent without a correlation id goes on under the id that it had.
+        attributes: Any = {ATTRIBUTE: {"DataType": "String", "StringValue": letter.message_id}}
+        attributes |= {name: value for name, value in letter.attributes.items() if name != ERROR}
         attributes[REPLAYS] = {"DataType": "Number", "StringValue": str(letter.replays + 1)}
         fifo: dict[str, Any] = {}
         # SQS: so ends the name of every FIFO queue, and of no other.
