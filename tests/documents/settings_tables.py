@@ -50,6 +50,7 @@ VALUES = {
     "Stage": "2 to 16 small letters and digits",
     "LogRetentionDays": "as CloudWatch allows",
     "AlarmTopicArn": "an SNS topic",
+    "OrderAlarmTopicArn": "an SNS topic",
     "StripeAccount": "up to 16 small letters, digits, `_`, `-`",
     "MoreStripeAccounts": "names, commas between them; 50 characters",
     "SalesforceEventSource": "`aws.partner/salesforce.com/…` or `aws.partner/appflow…`, 80 characters",

@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.salesforce_webhook import app
+from orderphase import telemetry
 from orderphase.ingress.events import KNOWN_TYPES, parse
 from orderphase.ingress.gateway import request_from
 from orderphase.ingress.outbound_messages import RESOURCE
 from orderphase.ingress.signature import sign
+from tests.alarms import fires, namespace, written
 from tests.ingress.edge import Stage, create_table, deployed, flow_of, is_as_sampled, loaded_libraries, sample
 from tests.ingress.salesforce_messages import ORDER, ORG, message, notification, order
 from tests.template.cloudformation import load
@@ -259,6 +261,26 @@ def test_the_clients_are_built_once(stage: Stage) -> None:
     first = app.endpoint.route()
     stage.post(BODY, _signed())
     assert app.endpoint.route() is first
+
+
+def test_a_sender_that_is_refused_three_times_sets_off_the_alarm(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(telemetry.metrics.provider, "namespace", namespace("billing"))
+    monkeypatch.setattr(telemetry.metrics.provider, "service", "salesforce_webhook")
+    wrong = _signed() | {"X-Orderphase-Signature": sign("another secret", BODY, datetime.now(UTC))}
+    for _ in range(2):
+        assert stage.post(BODY, wrong)[0] == 401
+    assert stage.post(BODY, _signed())[0] == 202
+    blobs = [*written(capsys.readouterr().out.splitlines())]
+    assert not fires("SalesforceRefusedAlarm", blobs, "billing")
+    assert stage.post(BODY, wrong)[0] == 401
+    blobs += written(capsys.readouterr().out.splitlines())
+    moment = blobs[-1]["_aws"]["Timestamp"]
+    for blob in blobs:  # the hour may have turned in between
+        blob["_aws"]["Timestamp"] = moment
+    assert fires("SalesforceRefusedAlarm", blobs, "billing")
+    assert not fires("StripeRefusedAlarm", blobs, "billing")
 
 
 # Outbound Messages

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from orderphase.telemetry import DEPLOYMENT
 from sandbox.build import FUNCTIONS
 from sandbox.stack import STACK_NAME, LocalStack
+from tests.alarms import namespace, points, written
 from tests.stack.full_run import FullRun
+from tests.template.test_dashboard import counted
 
 # Whose they are does not matter: signatures of Stripe's kind and of ours, bearer tokens, keys, Salesforce's access tokens.
 SECRET_FORMS = re.compile(r"v1=[0-9a-f]{64}|Bearer \S|\b[sr]k_(test|live)_\w|\bwhsec_\w|\b00D\w{12,15}![\w.]+")
@@ -40,6 +43,20 @@ def test_no_log_line_names_a_person_or_a_secret(full_run: FullRun) -> None:
     assert spoken == {f"/aws/lambda/{STACK_NAME}-{folder(function)}" for function in FUNCTIONS}
     for record in (full_run.contract, full_run.order, full_run.product, full_run.price):
         assert any(record in line for _, line in logged)
+
+
+def test_metrics_say_which_function_and_no_more(full_run: FullRun) -> None:
+    """CloudWatch: each value of a dimension is a metric of its own, that is paid for. An id there would make one of each order."""
+    blobs = [*written(line for _, line in lines(full_run.stack))]
+    services = {re.sub("-", "_", folder(function)) for function in FUNCTIONS} | {DEPLOYMENT}
+    seen = {key for key, _, _ in points(blobs)}
+    assert {space for space, _, _ in seen} == {namespace(STACK_NAME)}
+    assert {dimensions for _, _, dimensions in seen} == {(("service", service),) for service in services}
+    assert {(dimensions[0][1], name) for _, name, dimensions in seen} <= counted()
+    # Nor is there anything else in such a line that could be one.
+    for blob in blobs:
+        names = {metric["Name"] for described in blob["_aws"]["CloudWatchMetrics"] for metric in described["Metrics"]}
+        assert blob.keys() == {"_aws", "service", *names}
 
 
 def test_what_is_looked_for_would_be_found(full_run: FullRun) -> None:

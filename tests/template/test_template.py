@@ -34,6 +34,7 @@ from orderphase.settings import (
     WorkerSettings,
 )
 from orderphase.store.contracts import LEASE
+from orderphase.store.sync_log import DAY_INDEX, ORDER_INDEX
 from orderphase.stripe import client as stripe_client
 from sandbox.build import CLOCKED, FLOWS, FUNCTIONS, WEBHOOKS
 from sandbox.build import QUEUES as QUEUED
@@ -402,7 +403,9 @@ class TestQueues:
 
     @pytest.mark.parametrize("name", ALARMS)
     def test_an_alarm_tells_whoever_is_to_be_told(self, name: str) -> None:
-        to_topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+        to_topic: dict[str, Any] = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+        if name in ("FailedRecordsAlarm", "DriftAlarm"):  # for whoever corrects records, where that is somebody else
+            to_topic = {"Fn::If": ["HasOrderAlarmTopic", [{"Ref": "OrderAlarmTopicArn"}], to_topic]}
         assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == to_topic
         assert ALARMS[name]["TreatMissingData"] == "notBreaching"
 
@@ -502,6 +505,16 @@ class TestTables:
         assert "TimeToLiveSpecification" not in TABLES["ContractTable"]
         assert "TimeToLiveSpecification" not in TABLES["CatalogueTable"]
         assert "TimeToLiveSpecification" not in TABLES["ProgressTable"]
+
+    def test_what_happened_on_a_day_is_found_by_its_time(self) -> None:
+        by_order, by_day = TABLES["SyncLogTable"]["GlobalSecondaryIndexes"]
+        for index, key, projected in ((by_order, "order_id", "ALL"), (by_day, "day", "INCLUDE")):
+            assert index["IndexName"] in (ORDER_INDEX, DAY_INDEX)
+            keys = [(one["AttributeName"], one["KeyType"]) for one in index["KeySchema"]]
+            assert keys == [(key, "HASH"), ("entry_id", "RANGE")]
+            assert index["Projection"]["ProjectionType"] == projected
+        # The findings may be long.
+        assert "findings" not in by_day["Projection"]["NonKeyAttributes"]
 
     def test_contracts_that_are_due_are_found_by_their_time(self) -> None:
         (index,) = TABLES["ContractTable"]["GlobalSecondaryIndexes"]
