@@ -46,7 +46,7 @@ def test_no_log_line_names_a_person_or_a_secret(full_run: FullRun) -> None:
 
 
 def test_metrics_say_which_function_and_no_more(full_run: FullRun) -> None:
-    """CloudWatch: each value of a dimension is a metric of its own, that is paid for. An id there would make one of each order."""
+    """CloudWatch: each value of a dimension is a metric of its own, and paid for. An id would make one of each order."""
     blobs = [*written(line for _, line in lines(full_run.stack))]
     services = {re.sub("-", "_", folder(function)) for function in FUNCTIONS} | {DEPLOYMENT}
     seen = {key for key, _, _ in points(blobs)}
