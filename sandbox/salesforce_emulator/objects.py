@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from string import ascii_lowercase, ascii_uppercase
 
 from sandbox.salesforce_emulator.addresses import COUNTRIES, STATES
+from sandbox.salesforce_emulator.package import fields_of, formulas_of
 from sandbox.salesforce_emulator.schema import Field, Option, Schema, SObject
 
 CURRENCIES = (
@@ -74,10 +75,6 @@ def _text(name: str, access: str = "CUN", length: int = 255) -> Field:
     return Field(name, "string", access, length=length)
 
 
-def _key(name: str) -> Field:
-    return Field(name, "string", "CUN", length=255, external_id=True, unique=True, case_sensitive=True)
-
-
 def _lookup(name: str, references: str, access: str = "CUN", children: str = "") -> Field:
     return Field(name, "reference", access, length=18, references=references, children=children)
 
@@ -119,13 +116,6 @@ def _address(prefix: str) -> list[Field]:
     ]
 
 
-def _discounts() -> list[Field]:
-    return [
-        Field("Stripe_Discount_Percent_Off__c", "double", precision=7, scale=4),
-        Field("Stripe_Discount_Amount_Off__c", "double", precision=18, scale=4),
-    ]
-
-
 def _account() -> SObject:
     fields = [
         _text("Name", "CU"),
@@ -143,7 +133,7 @@ def _account() -> SObject:
         _lookup("OwnerId", "User"),
         _lookup("MasterRecordId", "Account", ""),
         _currency("CU"),
-        _key("Stripe_Customer_Id__c"),
+        *fields_of("Account"),
         Field("stripeGC__Customer_Id__c", "string", length=255, needs="stripe_package"),
     ]
     unmodelled = ["BillingAddress", "ShippingAddress", "ParentId", "Parent"]
@@ -176,8 +166,7 @@ def _contract() -> SObject:
         Field("Description", "textarea", length=32000),
         _lookup("OwnerId", "User"),
         _currency("CU"),
-        _key("Stripe_Subscription_Schedule_Id__c"),
-        _text("Stripe_Subscription_Id__c"),
+        *fields_of("Contract"),
     ]
     return SObject("Contract", "800", fields, unmodelled=["BillingAddress", "CustomerSignedId", "CompanySignedId"])
 
@@ -210,17 +199,12 @@ def _order() -> SObject:
         _money("TotalAmount", ""),
         _lookup("OwnerId", "User"),
         _currency("CU"),
-        _text("Stripe_Subscription_Schedule_Id__c"),
-        _text("Stripe_Subscription_Id__c"),
-        Field("Stripe_Sync_Status__c", "picklist", length=255, values=("Pending", "Synced", "Failed", "Cancelled", "Skipped")),
-        Field("Stripe_Sync_Message__c", "textarea", length=32768),
-        Field("Stripe_Synced_At__c", "datetime"),
-        _text("Stripe_Account__c"),
-        _text("Stripe_Collection_Method__c"),
-        _number("Stripe_Days_Until_Due__c", scale=0),
-        *_discounts(),
+        *fields_of("Order"),
     ]
-    unmodelled = ["BillingAddress", "ShippingAddress", "OpportunityId", "Opportunity", "QuoteId", "Quote", "RelatedOrderId"]
+    unmodelled = [
+        *("BillingAddress", "ShippingAddress", "OpportunityId", "Opportunity", "QuoteId", "Quote", "RelatedOrderId"),
+        *formulas_of("Order"),
+    ]
     return SObject("Order", "801", fields, unmodelled=unmodelled)
 
 
@@ -241,8 +225,7 @@ def _order_item() -> SObject:
         _text("Description"),
         Field("OrderItemNumber", "string", "", length=30, auto_number=True),
         _currency(""),
-        _text("Stripe_Price_Id__c"),
-        *_discounts(),
+        *fields_of("OrderItem"),
     ]
     return SObject("OrderItem", "802", fields, unmodelled=["QuoteLineItemId", "BillingFrequency2", "ProductSellingModelId"])
 
@@ -258,7 +241,7 @@ def _product() -> SObject:
         _text("ExternalId"),
         Field("QuantityUnitOfMeasure", "picklist", length=255),
         _flag("IsArchived", ""),
-        _key("Stripe_Product_Id__c"),
+        *fields_of("Product2"),
     ]
     return SObject("Product2", "01t", fields)
 
@@ -278,9 +261,7 @@ def _pricebook_entry() -> SObject:
         _flag("IsActive"),
         _flag("UseStandardPrice"),
         _currency("C"),
-        _key("Stripe_Price_Id__c"),
-        Field("Stripe_Billing_Interval__c", "picklist", length=255, values=("day", "week", "month", "year")),
-        _number("Stripe_Billing_Interval_Count__c", scale=0),
+        *fields_of("PricebookEntry"),
     ]
     return SObject("PricebookEntry", "01u", fields)
 
@@ -315,17 +296,7 @@ def _contract_status() -> SObject:
 def _sync_log() -> SObject:
     fields = [
         Field("Name", "string", "", length=80, auto_number=True),
-        _lookup("Order__c", "Order", children="Sync_Logs__r"),
-        _lookup("Contract__c", "Contract", children="Sync_Logs__r"),
-        _text("Flow__c"),
-        _text("Event_Id__c"),
-        _text("Run_Id__c"),
-        _text("Outcome__c"),
-        Field("Message__c", "textarea", length=32768),
-        _text("Schedule_Id__c"),
-        _text("Subscription_Id__c"),
-        Field("Started_At__c", "datetime"),
-        Field("Finished_At__c", "datetime"),
+        *fields_of("Sync_Log__c"),
         _lookup("OwnerId", "User"),
     ]
     return SObject("Sync_Log__c", "a0A", fields)

