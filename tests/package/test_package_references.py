@@ -145,12 +145,12 @@ def test_the_list_views_show_and_filter_what_there_is() -> None:
         for one in texts(view, "filters/field"):
             field = members("CustomField").get(f"Order.{one}")
             assert field is None or text(field, "type") != "LongTextArea"
-        for one in found(view, "filters"):
-            if text(one, "field") == "Stripe_Sync_Status__c" and text(one, "value"):
+        for given in found(view, "filters"):
+            if text(given, "field") == "Stripe_Sync_Status__c" and text(given, "value"):
                 values = texts(
                     members("CustomField")["Order.Stripe_Sync_Status__c"], "valueSet/valueSetDefinition/value/fullName"
                 )
-                assert text(one, "value") in values
+                assert text(given, "value") in values
 
 
 @pytest.mark.parametrize(
