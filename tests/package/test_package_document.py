@@ -61,7 +61,7 @@ def test_the_flows_send_what_is_said() -> None:
         name: text(one, "value/stringValue")
         for name, flow in members("Flow").items()
         for one in found(flow, "actionCalls/inputParameters")
-        if text(one, "name") == "type" and found(flow, "start/object")
+        if text(one, "name") == "eventType" and found(flow, "start/object")
     }
     assert rows == sent
 

@@ -65,13 +65,13 @@ def given(flow: Flow, **other: Any) -> dict[str, Any]:
 def body(values: dict[str, Any]) -> bytes:
     """The event as the class writes it: its keys, and what it puts there, are read out of its source."""
     added = dict(re.findall(r"add\(data, '(\w+)', (\w+)(?: == null|\))", APEX))
-    cancelled = APEX.index("if (type == CANCELLATION) {")
+    cancelled = APEX.index("if (eventType == CANCELLATION) {")
     always = [key for key in added if APEX.index(f"add(data, '{key}'") < cancelled]
-    keys = added if values["type"] == CANCELLATION_REQUESTED.name else {key: added[key] for key in always}
+    keys = added if values["eventType"] == CANCELLATION_REQUESTED.name else {key: added[key] for key in always}
     data = {key: _json(values[name]) for key, name in keys.items() if values.get(name) is not None}
     computed = {
-        "eventId()": f"{values['type']}-{values['recordId']}-{int(values['moment'].timestamp() * 1000)}",
-        "type": values["type"],
+        "eventId()": f"{values['eventType']}-{values['recordId']}-{int(values['moment'].timestamp() * 1000)}",
+        "eventType": values["eventType"],
         "UserInfo.getOrganizationId()": ORG,
         "recordId": values["recordId"],
         "data": data,
@@ -93,7 +93,7 @@ def test_the_edge_takes_what_a_flow_sends(flow: Flow) -> None:
     values = given(flow)
     event = parse(body(values))
     assert (event.type, event.record_id, event.org_id, event.occurred_at) == (
-        values["type"],
+        values["eventType"],
         values["recordId"],
         ORG,
         MOMENT,
@@ -104,7 +104,9 @@ def test_the_edge_takes_what_a_flow_sends(flow: Flow) -> None:
 
 def test_the_types_are_sent_by_the_objects_that_they_are_of() -> None:
     sent = {
-        (flow.object or "Order", flow.inputs(action)["type"].strip("'")) for flow in SENDING for action in flow.actions("apex")
+        (flow.object or "Order", flow.inputs(action)["eventType"].strip("'"))
+        for flow in SENDING
+        for action in flow.actions("apex")
     }
     assert sent == {
         ("Order", ORDER_ACTIVATED.name),
@@ -153,7 +155,7 @@ def test_the_same_change_is_the_same_event() -> None:
     assert first.id == again.id != later.id
     # Activated anew, an order has another moment.
     assert flow.inputs(flow.actions("apex")[0])["moment"] == "$Record.ActivatedDate"
-    assert "return type + '-' + recordId + '-' + moment.getTime();" in APEX
+    assert "return eventType + '-' + recordId + '-' + moment.getTime();" in APEX
 
 
 def test_it_goes_to_the_route_with_the_header() -> None:
@@ -220,7 +222,7 @@ def test_outbound_messages_are_read() -> None:
             assert flow.object in outbound_messages.KINDS
             twin = FLOWS[name.replace("Outbound_", "")]
             (sent,) = twin.actions("apex")
-            assert twin.inputs(sent)["type"].strip("'") == outbound_messages.KINDS[flow.object].name
+            assert twin.inputs(sent)["eventType"].strip("'") == outbound_messages.KINDS[flow.object].name
             # As the one that posts JSON, but for when: a message is queued with the transaction.
             assert (flow.object, flow.watched(), text(flow.start, "filterFormula")) == (
                 twin.object,
