@@ -111,6 +111,14 @@ MAY_BE_EMPTY = {
 NEAR = {("order", "email")} | {("account", key) for key in ("name", "phone", "description", "shipping_phone", "email")}
 KINDS = ("customer", "product", "price", "schedule", "phase", "item")
 DEFAULTS = {"collection_method": "charge_automatically", "days_until_due": None, "interval": None, "interval_count": 1}
+CONNECTOR = "stripeConnector__Stripe_ID__c"
+ADOPT = {
+    "existing": False,
+    "account": ("stripeGC__Customer_Id__c", CONNECTOR),
+    "contract": (),
+    **dict.fromkeys(("order", "product", "price_book_entry"), (CONNECTOR,)),
+    "metadata": ("salesforce_contract_id", "salesforce_order_id"),
+}
 
 each = pytest.mark.parametrize(("table", "key"), KEYS, ids=lambda part: part)
 
@@ -122,7 +130,7 @@ def fault(text: str) -> str:
 
 
 def test_the_defaults() -> None:
-    beside = {"defaults": DEFAULTS, "search": {"condition": None}, "metadata": {kind: {} for kind in KINDS}}
+    beside = {"defaults": DEFAULTS, "search": {"condition": None}, "adopt": ADOPT, "metadata": {kind: {} for kind in KINDS}}
     assert FieldMapping().model_dump() == NAMES | beside
     assert read_mapping("") == FieldMapping()
 
@@ -511,7 +519,7 @@ def activate(order: str) -> None:
 def test_every_name_is_in_one_of_the_lists() -> None:
     # A new name has to be read, or written, in the tests below; here it is seen that none is forgotten.
     assert {key for key in KEYS if key[0] not in READ} == MIRRORED | {key for key in KEYS if key[0] == "sync_log"}
-    assert {*FieldMapping.model_fields} == {*NAMES, "defaults", "search", "metadata"}
+    assert {*FieldMapping.model_fields} == {*NAMES, "defaults", "search", "adopt", "metadata"}
 
 
 def test_every_name_that_is_read_is_asked_for_by_its_other_name(here: Renamed) -> None:
@@ -651,6 +659,13 @@ def test_every_name_is_in_the_document_with_its_default() -> None:
 
 def test_the_defaults_are_in_the_document() -> None:
     assert {key: default for key, default, _ in rows("Defaults")} == {key: shown(value) for key, value in DEFAULTS.items()}
+
+
+def test_what_is_adopted_is_in_the_document() -> None:
+    def shown_list(value: object) -> str:
+        return ", ".join(value) or "(empty)" if isinstance(value, tuple) else str(value).lower()
+
+    assert {key: default for key, default, _ in rows("Adopt")} == {key: shown_list(value) for key, value in ADOPT.items()}
 
 
 def test_the_kinds_of_metadata_are_in_the_document() -> None:

@@ -22,7 +22,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from orderphase.domain.catalogue import Unit
 from orderphase.errors import ConfigurationError
@@ -322,6 +322,44 @@ class Search(_Fields):
     """
 
 
+FieldNames = tuple[FieldName, ...]
+MetadataKeys = tuple[Annotated[str, Field(min_length=1, max_length=40)], ...]
+
+_CONNECTOR_ID = "stripeConnector__Stripe_ID__c"
+"""The field in which Stripe's connector for Salesforce CPQ keeps the id of whatever it has made of a record."""
+
+
+class Adopt(_Fields):
+    """Where another product has left Stripe's ids, so that what it bills is gone on with instead of being made again.
+
+    existing: whether that is looked for. The lists: fields with such an id, of which those are read that the org has, the
+    first one that says something counting. metadata: keys by which a schedule or a subscription names its Contract or an Order.
+
+    Stripe documents Account's `stripeGC__Customer_Id__c`, and what its extension writes back to Contract and Order, but not the
+    names of these fields. The connector's field and keys are those that its own tests use; its prefix can be changed there.
+    """
+
+    existing: StrictBool = False
+    account: FieldNames = ("stripeGC__Customer_Id__c", _CONNECTOR_ID)
+    contract: FieldNames = ()
+    order: FieldNames = (_CONNECTOR_ID,)
+    product: FieldNames = (_CONNECTOR_ID,)
+    price_book_entry: FieldNames = (_CONNECTOR_ID,)
+    metadata: MetadataKeys = ("salesforce_contract_id", "salesforce_order_id")
+
+    @property
+    def fields(self) -> dict[str, FieldNames]:
+        """The fields, by object; nothing where nothing is looked for."""
+        named = {
+            "Account": self.account,
+            "Contract": self.contract,
+            "Order": self.order,
+            "Product2": self.product,
+            "PricebookEntry": self.price_book_entry,
+        }
+        return {name: fields for name, fields in named.items() if fields} if self.existing else {}
+
+
 class ExtraMetadata(_Fields):
     """What Stripe's objects carry beside our own keys: by key, a field of the record that they are made of.
 
@@ -358,6 +396,7 @@ class FieldMapping(_Fields):
     mirrored_price: PriceMirrorFields = PriceMirrorFields.model_construct()
     defaults: Defaults = Defaults.model_construct()
     search: Search = Search.model_construct()
+    adopt: Adopt = Adopt.model_construct()
     metadata: ExtraMetadata = ExtraMetadata.model_construct()
 
     @property

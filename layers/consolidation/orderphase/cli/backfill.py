@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import batched
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from orderphase.bootstrap import poll
+from orderphase.bootstrap import commands, poll
 from orderphase.cli.connection import Stack, connect, describe_stack
 from orderphase.cli.streams import OK, write_json, write_text
 from orderphase.domain.calendar import iso
-from orderphase.errors import ConfigurationError
+from orderphase.errors import ConfigurationError, DataError
 from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
+from orderphase.flows.preview import Outlook, Previews
+from orderphase.mapping import load_mapping
 from orderphase.settings import FlowSettings
+from orderphase.timeline.chart import printable
 
 SALESFORCE_CALLS, STRIPE_CALLS = 2, 1
 """What a run of one contract takes: read and write back or read again; one look at the schedule, or its making."""
@@ -50,8 +55,11 @@ def run(
     zone = ZoneInfo(FlowSettings.from_environment(environment).time_zone)
     found = contracts.backfill(now().astimezone(zone).date())
     chosen = found[: options.limit]
+    outlooks: list[Outlook] = []
+    if options.dry_run and load_mapping().adopt.existing:
+        outlooks = [*_looked_at(commands.preview(environment), chosen)]
     if not options.json:
-        write_text("\n".join(_told(stack, found, chosen, options.rate, dry_run=options.dry_run)))
+        write_text("\n".join(_told(stack, found, chosen, options.rate, dry_run=options.dry_run, outlooks=outlooks)))
     done = 0
     try:
         for done in [] if options.dry_run else _queued(contracts, chosen, options.rate, pause):
@@ -60,8 +68,17 @@ def run(
     finally:
         # What was queued is told also where something goes wrong later on.
         if options.json:
-            write_json(_as_dict(stack, found, chosen, queued=done, dry_run=options.dry_run))
+            write_json(_as_dict(stack, found, chosen, queued=done, dry_run=options.dry_run, outlooks=outlooks))
     return OK
+
+
+def _looked_at(previews: Previews, chosen: Sequence[ChangedContract]) -> Iterator[Outlook]:
+    """What would become of each contract: a request to Salesforce, and one or a few to Stripe."""
+    for contract in chosen:
+        try:
+            yield previews.outlook(contract.order_id)
+        except DataError as problem:
+            yield Outlook(contract.contract_id, contract.order_id, "refused", None, problem.message)
 
 
 def _queued(
@@ -79,7 +96,13 @@ def _queued(
 
 
 def _told(
-    stack: Stack, found: Sequence[ChangedContract], chosen: Sequence[ChangedContract], rate: int, *, dry_run: bool
+    stack: Stack,
+    found: Sequence[ChangedContract],
+    chosen: Sequence[ChangedContract],
+    rate: int,
+    *,
+    dry_run: bool,
+    outlooks: Sequence[Outlook],
 ) -> Iterator[str]:
     yield f"Backfill of {stack.source}{', nothing queued' if dry_run else ''}"
     yield ""
@@ -93,7 +116,14 @@ def _told(
         f"  about {number * SALESFORCE_CALLS:,} requests to Salesforce, and {number * STRIPE_CALLS:,} to Stripe beside "
         f"{STRIPE_CALLS_MORE} for each customer and each price that it does not have yet"
     )
-    if dry_run:
+    if outlooks:
+        yield ""
+        counts = Counter(one.word for one in outlooks)
+        yield f"  What would become of them: {', '.join(f'{number:,} {word}' for word, number in counts.items())}"
+        for one in outlooks:
+            of = f" {one.schedule_id}" if one.schedule_id else ""
+            yield printable(f"  {one.contract_id}  {one.word}{of}{f': {one.text}' if one.text else ''}")
+    elif dry_run:
         yield ""
         for contract in chosen[:_SHOWN]:
             yield f"  {contract.contract_id}  changed {contract.changed_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -107,8 +137,15 @@ def _duration(number: int, rate: int) -> str:
 
 
 def _as_dict(
-    stack: Stack, found: Sequence[ChangedContract], chosen: Sequence[ChangedContract], *, queued: int, dry_run: bool
+    stack: Stack,
+    found: Sequence[ChangedContract],
+    chosen: Sequence[ChangedContract],
+    *,
+    queued: int,
+    dry_run: bool,
+    outlooks: Sequence[Outlook],
 ) -> dict[str, object]:
+    told = {"outlooks": [asdict(one) for one in outlooks]} if outlooks else {}
     return {
         "source": stack.source,
         "dry_run": dry_run,
@@ -117,4 +154,5 @@ def _as_dict(
         "contracts": [
             {"contract": one.contract_id, "order": one.order_id, "changed_at": iso(one.changed_at)} for one in chosen
         ],
+        **told,
     }

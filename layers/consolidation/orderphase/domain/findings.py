@@ -52,6 +52,12 @@ REMEDIES = {
     "or choose the policy on_schedule_ended: recreate.",
     "schedule_edited": "Take the change over into Salesforce or take it back in Stripe, "
     "or choose the policy on_drift: repair, by which Salesforce overwrites it.",
+    "schedule_adopted": "Nothing: what bills the contract already is gone on with.",
+    "adopted_differs": "Correct the orders until they say what is billed, correct the schedule in Stripe, "
+    "or choose the policy on_drift: repair, by which what was sold is billed from now on.",
+    "items_dropped": "Wait until those phases have begun, or choose the policy on_drift: repair "
+    "and bill these items by an invoice of your own.",
+    "not_adopted": "Leave one that bills the contract: end the others in Stripe, or clear their ids in Salesforce.",
     "schedule_missing": "Check that this is the contract's Stripe account, then clear the schedule id on it to start anew.",
     "customer_deleted": "Clear the customer id on the account and the schedule id on the contract to start anew.",
     "missing_days_until_due": "Enter the days until due, or let Stripe charge automatically.",
@@ -101,6 +107,7 @@ _WARNINGS = frozenset(
         "duplicate_line",
         "price_replaced",
         "price_rounded",
+        "schedule_adopted",
         "start_in_past",
         "unused_days_until_due",
         "zero_quantity",

@@ -60,7 +60,8 @@ class Situation:
     schedule, so that what differs now was changed by somebody else. taken_over: whether a live schedule without our mark is one
     that we have made of a subscription that was let go.
     ends_at: when the contract was cancelled for, and `cancellation` how; ending: whether this is the run that cancels it, which
-    no finding about something else holds up. prices: what is known of the prices' amounts.
+    no finding about something else holds up. prices: what is known of the prices' amounts. adopted: what the orders say that
+    somebody else has made the schedule of, where it is taken over now.
     currency: the contract's, where the orders state none. now: an instant in UTC.
     """
 
@@ -75,6 +76,7 @@ class Situation:
     cancellation: CancellationRequest = field(default_factory=CancellationRequest)
     ending: bool = False
     prices: Mapping[str, SoldPrice] = field(default_factory=dict)
+    adopted: Sequence[Phase] | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -318,7 +320,9 @@ class _Planning:
             # What would be refused once a new schedule has taken the subscription over, is refused before.
             self._check_start()
             changes = self._past()
-        if let_go and not changes and _goes_on(schedule, self.left):
+        if schedule.bare:
+            self._check_adopted(schedule, held_spans(schedule, schedule.phases))
+        elif let_go and not changes and _goes_on(schedule, self.left):
             return self._plan("nothing")
         if not let_go:
             how = "is over" if schedule.ran_out else f"was {schedule.status}"
@@ -339,10 +343,12 @@ class _Planning:
         left = [*islice(_joined(self.left), max(MAX_PHASES, len(held)) + 1)]
         spans = wanted_spans(left)
         self._check_drift(schedule, spans, held)
+        self._check_adopted(schedule, held)
         if not left:
             return self._plan("nothing")
         if not changes and agrees(schedule, held, spans, runway=RUNWAY):
             return self._plan("nothing", extend_at=_extend_at(left[: len(held)], left))
+        self._check_items(schedule)
         head = self._head(schedule, left[0], split=bool(changes))
         window, behavior = _window(left, MAX_PHASES - len(head) + 1)
         stock = _Stock(schedule)
@@ -445,15 +451,38 @@ class _Planning:
             return
         if schedule.end_behavior == "release":  # what comes after its last phase, the schedule leaves open
             applied = _until(applied, held[-1].end)
-        found = differences(wanted_spans(applied), held, since=self.now, currency=self.currency)
+        message = f"The schedule {schedule.id} was changed in Stripe: {self._differing(applied, held)}."
+        self._tell("schedule_edited", message, self.left, refuse=self._refuses_drift)
+
+    @property
+    def _refuses_drift(self) -> bool:
+        return self.policies.on_drift == "error" and not self.situation.ending
+
+    def _differing(self, phases: Sequence[Phase], held: Sequence[Span]) -> str:
+        found = differences(wanted_spans(phases), held, since=self.now, currency=self.currency)
         # What holds already is told without the moment: in the next run it holds as well, and is nothing new.
         since = {one.start: "now on" if one.start == self.now else self._day(one.start) for one in found}
         told = "; ".join(f"{one.what} from {since[one.start]}" for one in found[:_TOLD]) or "its end"
-        more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-        message = f"The schedule {schedule.id} was changed in Stripe: {told}{more}."
-        self._tell(
-            "schedule_edited", message, self.left, refuse=self.policies.on_drift == "error" and not self.situation.ending
-        )
+        return told + (f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else "")
+
+    def _check_adopted(self, schedule: HeldSchedule, held: Sequence[Span]) -> None:
+        """Does what somebody else has made bill what its orders say? What was sold since is no difference."""
+        if self.situation.adopted is None:
+            return
+        sold = _until(_stated(self.situation.adopted, self.policies), self.situation.ends_at)
+        left = [*_joined(phase for phase in sold if phase.end is None or phase.end > self.now)]
+        if not agrees(schedule, held, wanted_spans(left, limit=len(held) + 1), runway=0):
+            what = "subscription" if schedule.bare else "schedule"
+            message = f"The {what} {schedule.id} bills something else than its orders say: {self._differing(left, held)}."
+            self._tell("adopted_differs", message, self.left, refuse=self._refuses_drift)
+
+    def _check_items(self, schedule: HeldSchedule) -> None:
+        """Are there one-time items that an update would drop? Stripe: what is not sent again is gone; ours come at once."""
+        ahead = [phase for phase in schedule.left if phase is not schedule.current and phase.one_time]
+        if ahead:
+            days = ", ".join(self._day(phase.start) for phase in ahead)
+            message = f"The schedule {schedule.id} has one-time items in its phases from {days} on, which the change drops."
+            self._tell("items_dropped", message, self.left, refuse=self._refuses_drift)
 
 
 _TOLD = 10

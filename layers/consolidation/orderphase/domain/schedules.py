@@ -36,7 +36,7 @@ class HeldDiscount:
 
 @dataclass(frozen=True, slots=True)
 class HeldPhase:
-    """A phase of a schedule; `quantities` by price, None where Stripe counts usage."""
+    """A phase of a schedule; `quantities` by price, None where Stripe counts usage. one_time: whether it has one-time items."""
 
     start: datetime
     end: datetime
@@ -44,6 +44,7 @@ class HeldPhase:
     discounts: Mapping[Place, tuple[HeldDiscount, ...]] = field(default_factory=dict)
     collection_method: str | None = None
     days_until_due: int | None = None
+    one_time: bool = False
 
     def discounts_at(self, place: Place) -> tuple[HeldDiscount, ...]:
         """The discounts on one item, or on the whole phase."""
@@ -57,7 +58,8 @@ class HeldSchedule:
     phases: past ones too. current: the phase that runs, only while active. collection_method, days_until_due: the defaults of
     phases that state none. subscription_id: also the one that a released schedule has let go; `subscription_lives`, whether it
     still bills. period_end: of the billing period that runs longest, where one is known to run. ended_at: when it was over.
-    line_prices: the price of each order line that an item says it is made of.
+    line_prices: the price of each order line that an item says it is made of. bare: it is a subscription that never had a
+    schedule, told as the one that would have let it go; `id` is the subscription's.
     """
 
     id: str
@@ -76,6 +78,7 @@ class HeldSchedule:
     ended_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     line_prices: Mapping[str, str] = field(default_factory=dict)
+    bare: bool = False
 
     @property
     def bills(self) -> bool:

@@ -21,9 +21,10 @@ from orderphase.domain.findings import Finding, as_text, finding, in_order
 from orderphase.domain.policies import Policies
 from orderphase.domain.requests import identity
 from orderphase.errors import ConfigurationError, ConflictError, DataError, UnknownOutcomeError
+from orderphase.flows.adoption import Adoption
 from orderphase.flows.catalogue import CatalogueSource
 from orderphase.flows.customers import Customer, CustomerSource, RefusedError
-from orderphase.flows.proposals import Known, Proposal, Proposals, coupons_of, intended
+from orderphase.flows.proposals import Known, Proposal, Proposals, claim, coupons_of, intended
 from orderphase.flows.runs import Report, Runs
 from orderphase.flows.write_back import MESSAGE_LENGTH, Run, Told, WriteBack
 from orderphase.mapping import FieldMapping
@@ -223,8 +224,11 @@ class ContractRuns:
             stripe = StripeAccount(connection)
             told = self.policies.write_back != "none"
             catalogue = CatalogueSource(stripe, facts, self._mapping, self.currency, primary=primary, told=told)
-            customers = CustomerSource(Customers(connection), facts, self._mapping, self.policies, primary=primary)
-            proposals = Proposals(stripe, catalogue, self.policies, self.currency, self.now, primary=primary)
+            adopt = self._mapping.adopt
+            found = Customers(connection, adopting=adopt.existing)
+            customers = CustomerSource(found, facts, self._mapping, self.policies, primary=primary)
+            adoption = Adoption(stripe, customers, adopt.metadata) if adopt.existing else None
+            proposals = Proposals(stripe, catalogue, self.policies, self.currency, self.now, primary=primary, adoption=adoption)
             self._desks[account] = Desk(account, stripe, catalogue, customers, proposals)
         return self._desks[account]
 
@@ -300,7 +304,7 @@ class ContractRuns:
         One request does it, unless a subscription that goes on by itself has to be taken over first.
         """
         acted = False
-        updates: list[Update] = []
+        updates: list[Update] = [*known.state.copied]
         remarks: list[Finding] = []
         desk = hold.desk
         hold.planned = True
@@ -316,6 +320,7 @@ class ContractRuns:
             if cancellation is None and not acted:
                 remarks += self._follow(proposal, hold)
             if plan.action == "nothing":
+                acted = self._claim(proposal, hold) or acted
                 return self._record(_remarked(proposal, remarks), None, updates, hold, acted=acted)
             schedule, customer = self._carry_out(_remarked(proposal, remarks), hold)
             acted = True
@@ -325,6 +330,15 @@ class ContractRuns:
                 return self._record(_remarked(proposal, remarks), schedule, updates, hold, acted=acted)
             known = replace(known, intent=hold.intent, schedule=desk.stripe.read_schedule(schedule.id))
         raise ConflictError(f"The schedule of contract {known.state.id} changes while it is planned")
+
+    def _claim(self, proposal: Proposal, hold: Hold) -> bool:
+        """Have a schedule that somebody else has made say whose it is: so another contract that names it is refused."""
+        params, held, org_id = claim(proposal, org_id=self.contracts.org_id), proposal.known.schedule, self.contracts.org_id
+        if params is None or held is None:
+            return False
+        key = Key(f"adopt:{org_id}:{proposal.known.state.id}:{held.id}")
+        hold.desk.stripe.update_schedule(held.id, params, key=key)
+        return True
 
     def _follow(self, proposal: Proposal, hold: Hold) -> Sequence[Finding]:
         """Tell the customer who is billed already what has changed about the account; answers what was remarkable."""
@@ -536,7 +550,8 @@ class ContractRuns:
         An order that is billed as it should be, and that no finding is about, stays as it is: what is wrong is told on others.
         """
         message = as_text(findings, limit=MESSAGE_LENGTH)
-        schedule = known.billing
+        # One that is not taken over yet may never be.
+        schedule = None if known.adopting else known.billing
         news = True
         if not known.bills_order or _about(known.state, findings):
             news = self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)), hold)

@@ -76,6 +76,12 @@ class CustomerSource:
             noted[_MAIN] = account.customer_id
         return sorted(set(noted.values()))
 
+    def looked_for(self, account: Account, *, org_id: str) -> list[str]:
+        """All customers of an account that are known; where none is, the one that Stripe finds: one request then."""
+        known = self.everyone(account)
+        found = None if known else self._customers.of_account(account.id, org_id=org_id)
+        return [found] if found else known
+
     def _noted(self, account: Account) -> dict[str, str]:
         """The customers of an account that Salesforce has no field for, by currency."""
         if self._told and self._policies.customer_per_currency != "create":

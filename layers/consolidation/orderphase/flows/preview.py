@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from orderphase.domain.catalogue import describe_unmade
 from orderphase.domain.lines import Order
-from orderphase.domain.planning import Plan
+from orderphase.domain.planning import Action, Plan
 from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, TransientError, UnknownOutcomeError
 from orderphase.flows.contract_runs import ContractRuns, Desk
-from orderphase.flows.proposals import Proposal, coupons_of, intended
+from orderphase.flows.proposals import Proposal, claim, coupons_of, intended
 
 _PATH = "/v1/subscription_schedules"
 
@@ -70,6 +70,20 @@ class Preview:
     invoices: tuple[Invoice, ...]
 
 
+type Word = Literal["adopted", "created", "changed", "as it is", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would become of one contract, in short: a word, the schedule that it has, and what there is to say."""
+
+    contract_id: str
+    order_id: str
+    word: Word
+    schedule_id: str | None
+    text: str
+
+
 class Previews:
     """Makes previews of contracts."""
 
@@ -82,11 +96,9 @@ class Previews:
 
         Raises classified errors; what is wrong with the data is among the findings.
         """
-        state = self._runs.contracts.read(order_id, supposing=self._runs.now())
-        org_id = self._runs.contracts.org_id
-        desk, known = self._runs.look(state, self._runs.table.read(state.id))
-        proposal = desk.proposals.propose(known, org_id=org_id)
-        plan, held = proposal.plan, known.schedule
+        desk, proposal = self._proposed(order_id)
+        org_id, known = self._runs.contracts.org_id, proposal.known
+        plan, held, state = proposal.plan, known.schedule, known.state
         generation = intended(proposal).generation
         coupons = coupons_of(proposal, generation, org_id=org_id)
         account = state.account
@@ -102,6 +114,7 @@ class Previews:
             generation=generation,
             orders=proposal.orders,
         )
+        claimed = claim(proposal, org_id=org_id)
         created_first = tuple(self._created_first(proposal, customer, products))
         return Preview(
             contract_id=state.id,
@@ -111,14 +124,26 @@ class Previews:
             orders=proposal.orders,
             plan=plan,
             schedule=held,
-            request=_request(plan, held),
-            params=params,
+            request=_request("update" if claimed else plan.action, held),
+            params=claimed or params,
             created_first=created_first,
             coupons=tuple(coupons.values()),
             invoices=tuple(
                 self._invoices(desk, proposal, params, customer, created_first, {one.id for one in coupons.values()})
             ),
         )
+
+    def outlook(self, order_id: str) -> Outlook:
+        """What would become of the contract of an order, without its invoices. Raises classified errors."""
+        _, proposal = self._proposed(order_id)
+        held, findings = proposal.known.schedule, proposal.plan.findings
+        text = " ".join(one.message if one.severity == "warning" else f"{one.message} {one.remedy}" for one in findings)
+        return Outlook(proposal.known.state.id, order_id, _word(proposal), held.id if held else None, text)
+
+    def _proposed(self, order_id: str) -> tuple[Desk, Proposal]:
+        state = self._runs.contracts.read(order_id, supposing=self._runs.now())
+        desk, known = self._runs.look(state, self._runs.table.read(state.id))
+        return desk, desk.proposals.propose(known, org_id=self._runs.contracts.org_id)
 
     @staticmethod
     def _products(proposal: Proposal, desk: Desk) -> dict[str, str]:
@@ -185,12 +210,21 @@ class Previews:
         return Invoice(_instant(shown["created"]), shown["currency"].upper(), shown["total"], lines, exact, note)
 
 
-def _request(plan: Plan, held: HeldSchedule | None) -> str | None:
-    if plan.action == "create":
+def _request(action: Action, held: HeldSchedule | None) -> str | None:
+    if action == "create":
         return f"POST {_PATH}"
-    if plan.action == "nothing" or held is None:
+    if action == "nothing" or held is None:
         return None
-    return f"POST {_PATH}/{held.id}" + ("/cancel" if plan.action == "cancel" else "")
+    return f"POST {_PATH}/{held.id}" + ("/cancel" if action == "cancel" else "")
+
+
+def _word(proposal: Proposal) -> Word:
+    if proposal.plan.refused:
+        return "refused"
+    if proposal.known.adopting:
+        return "adopted"
+    words: dict[Action, Word] = {"nothing": "as it is", "create": "created"}
+    return words.get(proposal.plan.action, "changed")
 
 
 def _without(phases: Sequence[Mapping[str, Any]], coupons: set[str]) -> list[dict[str, Any]]:

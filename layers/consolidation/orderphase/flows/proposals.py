@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orderphase.domain.account import account_findings
 from orderphase.domain.backdating import sold_prices
+from orderphase.domain.calendar import iso
 from orderphase.domain.cancellation import CancellationRequest
 from orderphase.domain.catalogue import is_unmade
 from orderphase.domain.consolidation import consolidate
@@ -25,6 +26,7 @@ from orderphase.domain.pricing import priced
 from orderphase.domain.requests import Coupon, identity, metadata_of
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.domain.sequence import in_sequence, naming_orders
+from orderphase.flows.adoption import Adoption
 from orderphase.flows.catalogue import Catalogue, CatalogueSource
 from orderphase.salesforce.contracts import CANCELLED, ContractState
 from orderphase.store.contracts import Intent, next_intent
@@ -32,6 +34,9 @@ from orderphase.stripe.account import Schedule, StripeAccount, cost_of, side_by_
 
 if TYPE_CHECKING:
     import stripe
+
+_ORG = "salesforce_org_id"
+"""The metadata that everything of ours carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,25 @@ class Known:
     merged: bool = False
 
     @property
+    def adopting(self) -> bool:
+        """Whether the schedule was made by somebody else, and no run has taken it over yet."""
+        held, intent = self.schedule, self.intent
+        unknown = intent is None or (intent.schedule_id is None and intent.state != "intended")
+        return held is not None and self.ours and unknown and _ORG not in held.metadata
+
+    @property
+    def adopted(self) -> frozenset[str]:
+        """The ids of the orders that the schedule's maker knows; all of them, where it does not say."""
+        return self._naming or frozenset(self.state.states)
+
+    @property
+    def _naming(self) -> frozenset[str]:
+        """The ids of the orders that name the schedule, or its subscription, in our own field or in another product's."""
+        held = self.schedule
+        ids = {held.id, held.subscription_id} - {None} if held else set()
+        return frozenset(one.id for one in self.state.states.values() if one.schedule_id in ids or one.adopted in ids)
+
+    @property
     def last(self) -> Intent:
         """The last intent. Where the ledger has none, the schedule says how many there were."""
         return self.intent or Intent(self.generation or 0, frozenset(), state="recorded")
@@ -64,7 +88,7 @@ class Known:
     def billing(self) -> Schedule | None:
         """The contract's schedule, while it or its subscription bills."""
         held = self.schedule
-        return Schedule(held.id, held.subscription_id) if held and held.bills and self.ours else None
+        return Schedule(held.id, held.subscription_id) if held and held.bills and self.ours and not held.bare else None
 
     def metadata(self, *, org_id: str) -> dict[str, str]:
         """What the contract's Stripe objects carry."""
@@ -79,10 +103,7 @@ class Known:
     @property
     def billed(self) -> frozenset[str]:
         """The ids of the orders that are billed: as the ledger says, else those that know the schedule."""
-        if self.intent is not None:
-            return self.intent.orders
-        known = self.schedule.id if self.schedule else None
-        return frozenset(order.id for order in self.state.states.values() if known and order.schedule_id == known)
+        return self._naming if self.intent is None else self.intent.orders
 
     def ends_at(self, now: datetime) -> datetime | None:
         """When the contract was cancelled for. Where the ledger was lost, the schedule says so, or else the orders do."""
@@ -163,7 +184,11 @@ class Proposal:
 
 
 class Proposals:
-    """Makes proposals in one Stripe account. `now` gives the time in UTC. `primary`: as in `CatalogueSource`."""
+    """Makes proposals in one Stripe account.
+
+    now: gives the time in UTC. primary: as in `CatalogueSource`. adoption: finds what another product bills a contract with,
+    where that is looked for.
+    """
 
     def __init__(
         self,
@@ -174,8 +199,10 @@ class Proposals:
         now: Callable[[], datetime],
         *,
         primary: bool,
+        adoption: Adoption | None = None,
     ) -> None:
         self._stripe = stripe
+        self._adoption = adoption
         self._catalogue = catalogue
         self._policies = policies
         self._currency = currency
@@ -187,8 +214,29 @@ class Proposals:
 
         After an intent whose end is not known, Stripe is asked: a run may have been cut off. An order without a contract may
         have got its id by being cloned, so there the ledger or the schedule itself has to say that it is this order's.
-        customers: whose schedules are looked through where nobody but the ledger could know it, and does not.
+        customers: whose schedules are looked through where nobody but the ledger could know it, and does not. Where another
+        product's are adopted, they are looked for last, and only for a contract that has never had one of ours.
         """
+        known = self._known(state, intent, org_id, customers)
+        ours = identity(state.id, has_contract=state.has_contract, org_id=org_id)
+        where, never = "our own field", intent is None or intent.schedule_id is None
+        if self._adoption is not None and known.schedule is None and not known.found and never:
+            adopted = self._adoption.find(state, org_id=org_id, customer=intent.customer_id if intent else None)
+            held, where = adopted.schedule, adopted.where
+            problem = self._foreign(held, None, ours, state) if held else None
+            if adopted.found or problem:
+                return replace(known, schedule=held, found=(problem,) if problem else adopted.found, ours=False)
+            known = replace(known, schedule=held, found=tuple(self._elsewhere(state, held, intent)))
+        elif self._adoption is not None and known.schedule is not None and known.ours:
+            known = replace(known, found=(*known.found, *_beside(self._adoption.beside(state, known.schedule))))
+        if known.schedule is None or not (known.adopting and known.schedule.bills):
+            return known
+        what = "subscription" if known.schedule.bare else "schedule"
+        taken = finding("schedule_adopted", f"The {what} {known.schedule.id} is adopted, which {where} names.")
+        return replace(known, found=(*known.found, taken))
+
+    def _known(self, state: ContractState, intent: Intent | None, org_id: str, customers: Iterable[str]) -> Known:
+        """The schedule that Salesforce or the ledger know of."""
         ours = identity(state.id, has_contract=state.has_contract, org_id=org_id)
         noted = intent.schedule_id if intent else None
         told = state.schedule_id or (noted if self._policies.write_back == "none" else None)
@@ -207,7 +255,7 @@ class Proposals:
         if schedule is None and told:
             message = f"The schedule {told}, which Salesforce names, does not exist in this Stripe account."
             return Known(state, intent, None, (finding("schedule_missing", message),), ours=False)
-        if schedule is not None and (problem := self._foreign(schedule, noted, ours)):
+        if schedule is not None and (problem := self._foreign(schedule, noted, ours, state)):
             return Known(state, intent, schedule, (problem,), ours=False)
         if not (schedule and schedule.bills) and intent is not None and (intent.state == "intended" or not told):
             billed = intent.customer_id or (state.account.customer_id if self._primary and state.account else None)
@@ -218,11 +266,19 @@ class Proposals:
                 schedule = None  # its id was cleared after it was over, so that the contract starts anew
         return Known(state, intent, schedule, tuple(self._elsewhere(state, schedule, intent)))
 
-    def _foreign(self, schedule: HeldSchedule, noted: str | None, ours: Mapping[str, str]) -> Finding | None:
-        """A schedule whose id was copied from another contract, or that stands beside the one that was made for this one."""
+    def _foreign(
+        self, schedule: HeldSchedule, noted: str | None, ours: Mapping[str, str], state: ContractState
+    ) -> Finding | None:
+        """A schedule whose id was copied from another contract, or that stands beside the one that was made for this one.
+
+        What another product has made may name the order alone, without the org.
+        """
         theirs = {name: schedule.metadata[name] for name in ours if name in schedule.metadata}
-        if theirs and theirs.items() != ours.items():
-            of = " of ".join(theirs.values())
+        made_by_us = self._adoption is None or _ORG in theirs
+        differs = theirs.items() != ours.items() if made_by_us else not theirs.items() <= ours.items()
+        others = [] if self._adoption is None or made_by_us else self._adoption.names_others(schedule.metadata, state)
+        if (theirs and differs) or others:
+            of = " of ".join(theirs.values() if theirs and differs else others)
             message = f"The schedule {schedule.id}, which Salesforce names, belongs to {of}, not to this contract."
             return finding("billed_elsewhere", message)
         if noted is not None and schedule.id != noted:
@@ -336,11 +392,19 @@ class Proposals:
             consolidated = replace(consolidated, findings=in_order([*consolidated.findings, *known.found]))
         if settled and known.schedule and not known.schedule.live:
             settled = _since_the_end(settled, known.schedule, situation.now)
-        made = plan(consolidated, replace(situation, settled=settled, prices=sold_prices(orders, known.prices.values())))
+        situation = replace(situation, settled=settled, prices=sold_prices(orders, known.prices.values()))
+        made = plan(consolidated, replace(situation, adopted=self._adopted(known, orders, consolidated)))
         made = replace(made, findings=naming_orders(made.findings, orders))
         found = [*self._account_findings(known, made)]
         told = replace(made, findings=in_order([*made.findings, *found])) if found else made
         return replace(told, **_NOTHING) if has_errors(found) else told
+
+    def _adopted(self, known: Known, orders: tuple[Order, ...], consolidated: Consolidation) -> tuple[Phase, ...] | None:
+        """What those orders say that the schedule was made of, where it is being taken over."""
+        if not known.adopting:
+            return None
+        some = [order for order in orders if order.id in known.adopted]
+        return consolidated.phases if len(some) == len(orders) else consolidate(some, self._policies).phases
 
     def _extended(self, known: Known, orders: tuple[Order, ...], situation: Situation) -> Plan | None:
         """What was applied last, gone on with: its next phases, if nothing but the orders stands against them."""
@@ -391,9 +455,31 @@ class Proposals:
 _NOTHING: Mapping[str, Any] = {"action": "nothing", "sent": (), "attach": None, "extend_at": None}
 
 
+def _beside(others: Iterable[tuple[HeldSchedule, str]]) -> Iterable[Finding]:
+    """That a contract is billed twice: by its own schedule, and by one that another product has made for it."""
+    for other, where in others:
+        message = f"The contract is billed by {other.id} as well, which {where} names: another product has made it."
+        yield finding("billed_elsewhere", message)
+
+
 def _carries(schedule: HeldSchedule, ours: Mapping[str, str]) -> bool:
     """Whether a schedule says that it was made for this order, which has no contract."""
     return ours.items() <= schedule.metadata.items() and "salesforce_contract_id" not in schedule.metadata
+
+
+def claim(proposal: Proposal, *, org_id: str) -> dict[str, Any] | None:
+    """The parameters by which a live schedule that somebody else has made says whose it is; None where it does or need not.
+
+    Stripe: an update of the metadata alone changes no phase and prorates nothing.
+    """
+    known, held = proposal.known, proposal.known.schedule
+    if proposal.plan.action != "nothing" or proposal.plan.refused or held is None or not (known.ours and held.live):
+        return None
+    if _ORG in held.metadata:
+        return None
+    ends_at = iso(proposal.plan.situation.ends_at)
+    marks = {GENERATION: str(known.last.generation), **({ENDS_AT: ends_at} if ends_at else {})}
+    return {"metadata": {**known.metadata(org_id=org_id), **marks}}
 
 
 def intended(proposal: Proposal) -> Intent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -17,15 +17,18 @@ _PARTS = ("Street", "City", "State", "PostalCode", "Country")
 _MERGES = 10
 
 
-def account_columns(mapping: FieldMapping, shape: Shape) -> list[str]:
-    """What is read of an Account. Salesforce: a query that names a field which the org does not have is refused."""
+def account_columns(mapping: FieldMapping, shape: Shape, adopted: Iterable[str] = ()) -> list[str]:
+    """What is read of an Account. Salesforce: a query that names a field which the org does not have is refused.
+
+    adopted: fields in which another product keeps the customer's id.
+    """
     names = mapping.account
     columns = ["Id", names.customer_id, names.name, names.phone, names.description, names.shipping_phone, names.email]
     for address in (names.billing_address, names.shipping_address):
         columns += [f"{address}{part}" for part in _PARTS]
         columns += [f"{address}CountryCode"] if shape.country_codes(address) else []
     columns += [names.person_email] if shape.person_accounts else []
-    return unique([column for column in [*columns, *mapping.metadata.customer.values()] if column])
+    return unique([column for column in [*columns, *adopted, *mapping.metadata.customer.values()] if column])
 
 
 def read_account(record: Mapping[str, Any], mapping: FieldMapping, *, email: str | None = None) -> Account:

@@ -14,7 +14,7 @@ from orderphase.domain.listing import EntryState, ProductState
 from orderphase.errors import ConfigurationError, DataError, TransientError
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.client import classified
-from orderphase.salesforce.fields import metadata_at, text_at, unique
+from orderphase.salesforce.fields import first_text, metadata_at, text_at, unique
 from orderphase.salesforce.shape import Org
 from orderphase.salesforce.writing import COLLECTION_SIZE, Update, call, composite, not_about_data, write_back
 
@@ -83,6 +83,8 @@ class CatalogueRecords:
         self.client = org.client
         self._mapping = mapping
         self.currency = currency
+        # The records whose id in Stripe was read from a field of another product's, and is not in our own yet.
+        self._adopted: set[str] = set()
 
     def sells_in(self, currency: str) -> bool:
         """Whether the org can have prices in a currency, as far as that is known before one is written."""
@@ -94,11 +96,13 @@ class CatalogueRecords:
         """What there is about a Stripe product, the Product2 that it was made of, and a price: one request."""
         names = self._mapping.product, self._mapping.price_book_entry
         # Without the three characters that check an id, which Salesforce would refuse if they were wrong.
-        either = {names[0].product_id: product_id, "Id": made_of and made_of[:_SHORT_ID]}
+        either: dict[str, str | None] = dict.fromkeys([names[0].product_id, *self._others(PRODUCT)], product_id)
+        either["Id"] = made_of and made_of[:_SHORT_ID]
         products = [f"{name} = {_literal(value)}" for name, value in either.items() if value]
         of_product = [f"Product2.{name} = {_literal(value)}" for name, value in either.items() if value]
         standard = [f"(Pricebook2.IsStandard = true AND ({' OR '.join(of_product)}))"] if of_product else []
-        priced = [f"{names[1].price_id} = {_literal(price_id)}"] if price_id else []
+        fields = [names[1].price_id, *self._others(ENTRY)] if price_id else []
+        priced = [f"{name} = {_literal(price_id)}" for name in fields if price_id]
         queries = {
             "book": "SELECT Id FROM Pricebook2 WHERE IsStandard = true",
             "entries": f"{self._select_entries()} WHERE {' OR '.join([*standard, *priced])}",
@@ -172,7 +176,8 @@ class CatalogueRecords:
 
         if change.held is None:
             return {"Name": change.wanted.product.name[:_CREATED_NAME], **fields(change.wanted)}
-        return _differing(fields(change.held), fields(change.wanted))
+        unsaid = {names.product_id: None} if change.held.product.id in self._adopted else {}
+        return _differing({**fields(change.held), **unsaid}, fields(change.wanted))
 
     def entry_fields(self, change: Change[EntryState]) -> dict[str, Any]:
         """The fields of an entry that differ; all but its parents where it is to be made."""
@@ -191,7 +196,8 @@ class CatalogueRecords:
         if change.held is None:
             currency = {"CurrencyIsoCode": change.wanted.entry.currency} if self._org.shape.currencies else {}
             return _wire({"UnitPrice": change.wanted.entry.unit_price, **fields(change.wanted), **currency})
-        return _wire(_differing(fields(change.held), fields(change.wanted)))
+        unsaid = {names.price_id: None} if change.held.id in self._adopted else {}
+        return _wire(_differing({**fields(change.held), **unsaid}, fields(change.wanted)))
 
     # One record that has changed
 
@@ -280,13 +286,29 @@ class CatalogueRecords:
 
     def _product_columns(self) -> list[str]:
         names = self._mapping.product
-        return ["Id", names.name, names.description, "IsActive", names.product_id]
+        return ["Id", names.name, names.description, "IsActive", names.product_id, *self._others(PRODUCT)]
 
     def _entry_columns(self) -> list[str]:
         names, product = self._mapping.price_book_entry, self._mapping.product
         own = ["Id", "Product2Id", "IsActive", names.unit_price, names.price_id, names.interval, names.interval_count]
         currency = ["CurrencyIsoCode"] if self._org.shape.currencies else []
-        return [*own, *currency, "Pricebook2.IsStandard", f"Product2.{product.name}", f"Product2.{product.product_id}"]
+        of_product = [product.name, product.product_id, *self._others(PRODUCT)]
+        parents = ["Pricebook2.IsStandard", *(f"Product2.{name}" for name in of_product)]
+        return [*own, *self._others(ENTRY), *currency, *parents]
+
+    def _others(self, kind: str) -> tuple[str, ...]:
+        """The fields of an object in which another product keeps Stripe's ids, as far as the org has them."""
+        return self._org.present(self._mapping.adopt.fields).get(kind, ())
+
+    def _stripe_id(self, kind: str, record: Mapping[str, Any], own: str) -> str | None:
+        """The id in Stripe of a record: in our own field, else in another product's."""
+        self._adopted.discard(record["Id"])
+        if (said := text_at(record, own)) is not None:
+            return said
+        found = first_text(record, self._others(kind))
+        if found:
+            self._adopted.add(record["Id"])
+        return found[1] if found else None
 
     def _product(self, record: Mapping[str, Any]) -> ProductState:
         names = self._mapping.product
@@ -294,21 +316,22 @@ class CatalogueRecords:
             id=record["Id"],
             name=text_at(record, names.name) or "",
             description=text_at(record, names.description),
-            product_id=text_at(record, names.product_id),
+            product_id=self._stripe_id(PRODUCT, record, names.product_id),
             metadata=metadata_at(record, self._mapping.metadata.product),
         )
         return ProductState(product, record["IsActive"])
 
     def _entry(self, record: Mapping[str, Any]) -> EntryState:
         names, product = self._mapping.price_book_entry, self._mapping.product
+        of_product = first_text(record, [f"Product2.{name}" for name in self._others(PRODUCT)])
         entry = PriceBookEntry(
             id=record["Id"],
             product=Product(
                 id=record["Product2Id"],
                 name=text_at(record, f"Product2.{product.name}") or "",
-                product_id=text_at(record, f"Product2.{product.product_id}"),
+                product_id=text_at(record, f"Product2.{product.product_id}") or (of_product[1] if of_product else None),
             ),
-            price_id=text_at(record, names.price_id),
+            price_id=self._stripe_id(ENTRY, record, names.price_id),
             unit_price=_number(record[names.unit_price]),
             currency=record.get("CurrencyIsoCode") or self.currency,
             interval_unit=record[names.interval] or None,

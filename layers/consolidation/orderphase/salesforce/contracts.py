@@ -16,7 +16,7 @@ from orderphase.errors import ConfigurationError, DataError
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.accounts import account_columns, read_account
 from orderphase.salesforce.client import classified
-from orderphase.salesforce.fields import check_spelling, metadata_at, text_at, unique
+from orderphase.salesforce.fields import check_spelling, first_text, metadata_at, text_at, unique
 from orderphase.salesforce.shape import Org
 from orderphase.salesforce.snapshot import read_orders
 from orderphase.salesforce.writing import Creation, Update, call, composite, not_about_data, write_back
@@ -29,7 +29,10 @@ _ACTIVATED = "Activated"
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What an Order says about its own synchronisation. `metadata`: what a schedule carries of it beside our own keys."""
+    """What an Order says about its own synchronisation. `metadata`: what a schedule carries of it beside our own keys.
+
+    adopted: the id in Stripe that another product has noted on it.
+    """
 
     id: str
     number: str
@@ -38,6 +41,7 @@ class OrderState:
     subscription_id: str | None
     sync_status: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    adopted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class ContractState:
     """One contract as Salesforce has it now: the order that was asked for, and every activated order with it.
 
     id: the Contract's id; the order's own where it has no Contract. orders: activated ones only; drafts: the others that have
-    lines.
+    lines. named: what another product has noted of its bill in Stripe, by id, and which field names it. copied: what tells our
+    own fields of the customer, products and prices that such a product has noted; the state has them already.
     """
 
     id: str
@@ -57,6 +62,8 @@ class ContractState:
     orders: tuple[Order, ...]
     states: Mapping[str, OrderState]
     drafts: tuple[Draft, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+    copied: tuple[Update, ...] = ()
 
     @property
     def activated_order(self) -> Order | None:
@@ -68,9 +75,9 @@ class ContractState:
 class _Answers:
     """The records of one read; no order where it is gone."""
 
-    order: Mapping[str, Any] = field(default_factory=dict)
+    order: dict[str, Any] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] = ()
-    prices: Sequence[Mapping[str, Any]] = ()
+    prices: Sequence[dict[str, Any]] = ()
 
 
 class Contracts:
@@ -167,6 +174,10 @@ class Contracts:
             records += body["records"]
         return records
 
+    def _adopted(self, name: str) -> tuple[str, ...]:
+        """The fields of an object in which another product keeps Stripe's ids, as far as the org has them."""
+        return self._org.present(self._mapping.adopt.fields).get(name, ())
+
     def _order_columns(self) -> list[str]:
         order = self._mapping.order
         columns = [
@@ -186,6 +197,7 @@ class Contracts:
             order.sync_status,
             *([order.stripe_account] if order.stripe_account else []),
             *([order.email] if order.email else []),
+            *self._adopted("Order"),
             *self._mapping.metadata.schedule.values(),
             *self._mapping.metadata.phase.values(),
         ]
@@ -193,11 +205,11 @@ class Contracts:
 
     def _order_fields(self) -> list[str]:
         contract = self._mapping.contract
-        of_contract = [contract.schedule_id, contract.subscription_id, contract.stripe_account]
+        of_contract = [contract.schedule_id, contract.subscription_id, contract.stripe_account, *self._adopted("Contract")]
         parents = [
             "ContractId",
             *(f"Contract.{name}" for name in of_contract if name),
-            *(f"Account.{name}" for name in account_columns(self._mapping, self._org.shape)),
+            *(f"Account.{name}" for name in account_columns(self._mapping, self._org.shape, self._adopted("Account"))),
         ]
         return unique([*self._order_columns(), *parents])
 
@@ -227,8 +239,10 @@ class Contracts:
             entry.price_id,
             entry.interval,
             entry.interval_count,
+            *self._adopted("PricebookEntry"),
             *self._mapping.metadata.price.values(),
             *(f"Product2.{column}" for column in ("Id", product.name, product.description, product.product_id)),
+            *(f"Product2.{column}" for column in self._adopted("Product2")),
             *(f"Product2.{column}" for column in self._mapping.metadata.product.values()),
             *(["CurrencyIsoCode"] if self._org.shape.currencies else []),
         ]
@@ -249,6 +263,7 @@ class Contracts:
         if record["ContractId"] and contract is None:
             message = f"Contract {record['ContractId']} cannot be read; let the integration user see all Contracts"
             raise ConfigurationError(message, code="CONTRACT_NOT_VISIBLE")
+        copied = tuple(self._copied(record, answers.prices))
         names = self._mapping.contract if contract else self._mapping.order
         holder = contract or record
         entries = {(price["Product2Id"], price.get("CurrencyIsoCode")): price for price in answers.prices}
@@ -262,6 +277,7 @@ class Contracts:
             activated[record["Id"]] = {**orders[record["Id"]], "ActivatedDate": supposing.isoformat()}
         read = read_orders([*activated.values()], self._policies, self._mapping)
         told = text_at(contract, self._mapping.contract.stripe_account) if contract else None
+        states = {id_: self._order_state(order) for id_, order in activated.items()}
         return ContractState(
             id=record["ContractId"] or record["Id"],
             has_contract=contract is not None,
@@ -270,9 +286,35 @@ class Contracts:
             schedule_id=holder[names.schedule_id] or None,
             subscription_id=holder[names.subscription_id] or None,
             orders=tuple([replace(order, stripe_account=order.stripe_account or told) for order in read]),
-            states={id_: self._order_state(order) for id_, order in activated.items()},
+            states=states,
             drafts=tuple(self._drafts(order for id_, order in orders.items() if id_ not in activated)),
+            named=dict(self._named(contract, [states[order.id] for order in sorted(read, key=lambda order: order.age)])),
+            copied=copied,
         )
+
+    def _named(self, contract: Mapping[str, Any] | None, orders: Iterable[OrderState]) -> Iterator[tuple[str, str]]:
+        """The newest order's word last; where an id is named twice, the contract's own counts."""
+        for order in orders:
+            if order.adopted:
+                yield order.adopted, f"order {order.number}"
+        if contract and (found := first_text(contract, self._adopted("Contract"))):
+            yield found[1], f"{found[0]} of the contract"
+
+    def _copied(self, order: dict[str, Any], prices: Iterable[dict[str, Any]]) -> Iterator[Update]:
+        """Fill our own fields in the records that were read from those of another product, and say how to do so for good."""
+        names = self._mapping
+        records = [("Account", order["Account"], names.account.customer_id)] if order["Account"] else []
+        products: dict[str, Any] = {}
+        for price in prices:
+            records.append(("PricebookEntry", price, names.price_book_entry.price_id))
+            products[price["Product2"]["Id"]] = price["Product2"]
+            records.append(("Product2", price["Product2"], names.product.product_id))
+        for kind, record, own in records:
+            found = None if text_at(record, own) else first_text(record, self._adopted(kind))
+            if found:
+                record[own] = found[1]
+                if kind != "Product2" or record is products[record["Id"]]:
+                    yield Update(kind, record["Id"], {own: found[1]})
 
     def _drafts(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Draft]:
         """A draft need not be complete; without a date it comes before nothing."""
@@ -294,6 +336,7 @@ class Contracts:
             subscription_id=record[names.subscription_id] or None,
             sync_status=record[names.sync_status],
             metadata=metadata_at(record, self._mapping.metadata.schedule),
+            adopted=(first_text(record, self._adopted("Order")) or (None, None))[1],
         )
 
     def _email(self, record: Mapping[str, Any], read: Iterable[Order], activated: Mapping[str, Any]) -> str | None:

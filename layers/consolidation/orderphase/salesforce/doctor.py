@@ -219,6 +219,7 @@ class _Examiner:
         sandbox = orgs["records"][0]["IsSandbox"] if orgs and orgs["records"] else None
         mirrored = [name for name in mirrors if self.org[name]]
         self.found += _discovered(shape, mapping, sandbox, self._currencies(shape, currencies), mirrored)
+        self._adopted()
         self._limits(limits)
         return OrgExamination(tuple(self.found), sandbox)
 
@@ -314,6 +315,18 @@ class _Examiner:
         # The records of such an org do not name its currency, and nor does anything else that we know of.
         taken = f", taken for {self.uses.currency}: check that DefaultCurrency is right" if self.uses.currency else ""
         return f"one currency{taken}"
+
+    def _adopted(self) -> None:
+        """Where another product's ids are read, if they are looked for. None of these fields has to be there."""
+        fields = self.mapping.adopt.fields
+        named = [f"{kind}.{name}" for kind, names in fields.items() for name in names]
+        present = [one for one in named if not self.org.follow(*one.split(".")).obstacle] if named else []
+        if present:
+            self.found.append(Diagnosis("ok", "Salesforce", f"another product's ids are read from {', '.join(present)}"))
+        elif self.mapping.adopt.existing:
+            what = f"none of the fields is there in which another product's ids are looked for: {', '.join(named) or 'none'}"
+            remedy = "name them as adopt in mapping.toml; without, what bills already is found by metadata in Stripe alone"
+            self.found.append(Diagnosis("warning", "Salesforce", what, remedy))
 
     def _limits(self, limits: Any) -> None:
         calls = (limits or {}).get("DailyApiRequests")

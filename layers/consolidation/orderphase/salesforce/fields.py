@@ -27,6 +27,12 @@ def text_at(record: Mapping[str, Any], path: str | None) -> str | None:
     return str(value) if value not in (None, "") else None
 
 
+def first_text(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, str] | None:
+    """The first of these fields that says something, and what; None where none does."""
+    texts = ((name, text_at(record, name)) for name in names)
+    return next(((name, text) for name, text in texts if text), None)
+
+
 def check_spelling(record: Mapping[str, Any], columns: Iterable[str]) -> None:
     """Refuse a column that Salesforce has answered under another name: a query is blind to case, what it answers is not.
 

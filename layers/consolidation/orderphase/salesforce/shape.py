@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from orderphase.salesforce.client import SalesforceClient
+from orderphase.salesforce.client import API_VERSION, SalesforceClient
 from orderphase.salesforce.writing import call
+
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,30 @@ class Org:
 
     def __init__(self, client: SalesforceClient) -> None:
         self.client = client
+        self._present: dict[tuple[tuple[str, tuple[str, ...]], ...], dict[str, tuple[str, ...]]] = {}
 
     @cached_property
     def shape(self) -> Shape:
         """The shape as the org describes its Account. Raises classified errors."""
         described: Mapping[str, Any] = call(self.client, "GET", "sobjects/Account/describe")
         return Shape(frozenset(field["name"].lower() for field in described["fields"]))
+
+    def present(self, fields: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        """Which of these fields, by object, the org has and lets be read, spelt as the org does: one request, once.
+
+        No request where there are none. Raises classified errors. Salesforce: a batch takes 25 requests.
+        """
+        key = tuple(fields.items())
+        if fields and key not in self._present:
+            asked = [{"method": "GET", "url": f"v{API_VERSION}/sobjects/{name}/describe"} for name in fields]
+            answer = call(self.client, "POST", "composite/batch", {"batchRequests": asked}, repeatable=True)
+            self._present[key] = {
+                name: _spelt(part["result"]["fields"], wanted) if part["statusCode"] == _OK else ()
+                for (name, wanted), part in zip(fields.items(), answer["results"], strict=True)
+            }
+        return self._present.get(key, {})
+
+
+def _spelt(described: Sequence[Mapping[str, Any]], wanted: Iterable[str]) -> tuple[str, ...]:
+    names = {field["name"].lower(): field["name"] for field in described}
+    return tuple([names[name.lower()] for name in wanted if name.lower() in names])

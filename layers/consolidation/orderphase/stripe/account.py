@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,7 +25,7 @@ from orderphase.domain.requests import Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, UnknownOutcomeError
 from orderphase.stripe.client import MISSING, REPLAYED_FAILURE, REPLAYED_REFUSAL, StripeConnection, fresh_key
-from orderphase.stripe.schedules import ENDED, EXPANDED, read_schedule
+from orderphase.stripe.schedules import ENDED, EXPANDED, EXPANDED_SUBSCRIPTION, read_schedule, read_subscription
 
 _LOOKUP_KEYS = 10
 """Stripe: a list of prices takes ten lookup keys."""
@@ -180,6 +180,37 @@ class StripeAccount:
             if problem.code != MISSING:  # a customer that is gone has no schedules
                 raise
         return None
+
+    def read_subscription(self, subscription_id: str) -> HeldSchedule | None:
+        """What bills a subscription: its schedule, else the subscription itself. None where there is none of this id."""
+        shown = self._connection.show("subscriptions", subscription_id, {"expand": list(EXPANDED_SUBSCRIPTION)})
+        if shown is None:
+            return None
+        if isinstance(shown.get("schedule"), str):
+            return self.read_schedule(shown["schedule"])
+        return read_subscription(shown)
+
+    def find_marked(self, marks: Mapping[str, Collection[str]], *, org_id: str, customer: str) -> list[str]:
+        """The ids of a customer's schedules, and of its subscriptions without one, that carry one of these values by key.
+
+        What says that it is another org's is left out. A request for each hundred of either; also what is over is found.
+        """
+
+        def marked(shown: Any) -> bool:
+            told = _metadata(shown)
+            fits = any(told.get(name) in values for name, values in marks.items())
+            return fits and told.get("salesforce_org_id", org_id) == org_id
+
+        found: list[str] = []
+        try:
+            for one in self._connection.each(self._api.subscription_schedules.list, {"customer": customer}):
+                found += [one.id] if marked(one) else []
+            for one in self._connection.each(self._api.subscriptions.list, {"customer": customer, "status": "all"}):
+                found += [one.id] if one.schedule is None and marked(one) else []
+        except DataError as problem:
+            if problem.code != MISSING:  # as above
+                raise
+        return found
 
     def product_of(self, price_id: str) -> str:
         """The id of the product that a price is of."""

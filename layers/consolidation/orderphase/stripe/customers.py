@@ -30,6 +30,7 @@ _KEY_LIFETIME = 24 * 60 * 60
 """Seconds. Stripe: an idempotency key is kept for 24 hours at least."""
 
 _FOUND = 10
+_ORG = "salesforce_org_id"
 _MAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
@@ -47,11 +48,20 @@ class Details:
 
 
 class Customers:
-    """The customers of one Stripe account."""
+    """The customers of one Stripe account.
 
-    def __init__(self, connection: StripeConnection) -> None:
+    adopting: whether one counts as an account's that names the account, and no org. Record ids differ from org to org, but for
+    sandboxes.
+    """
+
+    def __init__(self, connection: StripeConnection, *, adopting: bool = False) -> None:
         self._connection = connection
         self._api = connection.api
+        self._adopting = adopting
+
+    def of_account(self, account_id: str, *, org_id: str) -> str | None:
+        """Look for the customer of an account: one request. Stripe: the search does not know what was made just now."""
+        return self.find(_identity(account_id, org_id))
 
     def ensure(
         self, account: Account, params: Mapping[str, Any], *, org_id: str, currency: str | None = None, after: str | None = None
@@ -81,9 +91,10 @@ class Customers:
 
     def find(self, of: Mapping[str, str], *, currency: str | None = None) -> str | None:
         """Look for a customer by metadata. Stripe: the search may lag behind by a minute, in outages more."""
-        query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in of.items())
+        asked = {name: value for name, value in of.items() if name != _ORG or not self._adopting}
+        query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in asked.items())
         found = self._connection.call(self._api.customers.search, {"query": query, "limit": _FOUND})
-        return next((customer.id for customer in found.data if _fits(customer, of, currency)), None)
+        return next((customer.id for customer in found.data if self._fits(customer, of, currency)), None)
 
     def update(self, customer_id: str, params: Mapping[str, Any]) -> None:
         """Tell a customer what has changed. Raises DataError with the code `resource_missing` where it was deleted."""
@@ -107,9 +118,13 @@ class Customers:
             newest = newest or customer.created
             if customer.created < newest - _KEY_LIFETIME:
                 return None
-            if _fits(customer, of, currency):
+            if self._fits(customer, of, currency):
                 return str(customer.id)
         return None
+
+    def _fits(self, customer: stripe.Customer, of: Mapping[str, str], currency: str | None) -> bool:
+        told = {**({_ORG: of[_ORG]} if self._adopting else {}), **(customer.metadata.to_dict() if customer.metadata else {})}
+        return of.items() <= told.items() and told.get(CURRENCY) == (currency.lower() if currency else None)
 
 
 def customer_details(account: Account, *, org_id: str, currency: str | None = None, first: str | None = None) -> Details:
@@ -201,9 +216,4 @@ def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identity(account_id: str, org_id: str) -> dict[str, str]:
-    return {"salesforce_org_id": org_id, "salesforce_account_id": account_id}
-
-
-def _fits(customer: stripe.Customer, of: Mapping[str, str], currency: str | None) -> bool:
-    told = customer.metadata.to_dict() if customer.metadata else {}
-    return of.items() <= told.items() and told.get(CURRENCY) == (currency.lower() if currency else None)
+    return {_ORG: org_id, "salesforce_account_id": account_id}

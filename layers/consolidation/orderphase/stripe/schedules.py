@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -26,6 +27,9 @@ EXPANDED = (
 )
 """What is expanded so that a schedule tells everything: who is billed, what discounts are worth, which of them run."""
 
+EXPANDED_SUBSCRIPTION = ("customer", "discounts", "items.data.discounts")
+"""The same of a subscription that has no schedule."""
+
 ENDED = ("canceled", "incomplete_expired")
 """Stripe: the states of a subscription that bills no more."""
 
@@ -44,6 +48,48 @@ def read_schedule(source: Any, path: str = "schedule") -> HeldSchedule:
     except ValidationError as problem:
         raise DataError(describe(problem, path)) from None
     return _Reader(shown).read()
+
+
+def read_subscription(source: Any, path: str = "subscription") -> HeldSchedule:
+    """Read a subscription (decoded JSON, discounts expanded) that has no schedule, as one that has let it go a period ago.
+
+    What it bills now is one phase, from the start of the billing period on; where it is to be cancelled, until then.
+    Raises `DataError` as `read_schedule`.
+    """
+    try:
+        shown = _BareSubscription.model_validate(source)
+    except ValidationError as problem:
+        raise DataError(describe(problem, path)) from None
+    items = shown.items.data
+    ends = [item.current_period_end for item in items if item.current_period_end]
+    starts = [item.current_period_start for item in items if item.current_period_start]
+    phase = {
+        "start_date": int(max(starts, default=shown.start_date).timestamp()),
+        "end_date": int((shown.cancel_at or max(ends, default=shown.start_date)).timestamp()),
+        "currency": shown.currency,
+        "items": [_as_phase_item(item) for item in items],
+        "discounts": [{"discount": one.model_dump()} for one in shown.discounts],
+        "collection_method": shown.collection_method,
+        "invoice_settings": {"days_until_due": shown.days_until_due},
+    }
+    schedule = {
+        "object": "subscription_schedule",
+        "id": shown.id,
+        "status": "completed",
+        "customer": shown.customer.model_dump(),
+        "phases": [phase],
+        "end_behavior": "cancel" if shown.cancel_at else "release",
+        "completed_at": int(shown.ended_at.timestamp()) if shown.ended_at else None,
+        "released_subscription": source,
+        "metadata": shown.metadata,
+    }
+    held = read_schedule(schedule, path)
+    return replace(held, bare=True, current=held.phases[0])
+
+
+def _as_phase_item(item: _SubscriptionItem) -> dict[str, Any]:
+    discounts = [{"discount": one.model_dump()} for one in item.discounts]
+    return {"price": item.price, "quantity": item.quantity, "discounts": discounts, "metadata": item.metadata}
 
 
 def _id_of(value: Any) -> Any:
@@ -122,6 +168,7 @@ class _Phase(_Shown):
     discounts: list[_PhaseDiscount] = []
     collection_method: str | None = None
     invoice_settings: _InvoiceSettings | None = None
+    add_invoice_items: list[Any] = []
 
 
 class _DefaultSettings(_Shown):
@@ -140,8 +187,11 @@ class _Customer(_Shown):
 
 class _SubscriptionItem(_Shown):
     price: Id
+    quantity: Annotated[int, Field(ge=0)] | None = None
     discounts: list[Annotated[_RunningDiscount, BeforeValidator(_as_object)]] = []
+    current_period_start: Instant | None = None
     current_period_end: Instant | None = None
+    metadata: dict[str, str] | None = None
 
 
 class _SubscriptionItems(_Shown):
@@ -153,6 +203,18 @@ class _Subscription(_Shown):
     status: str | None = None
     discounts: list[Annotated[_RunningDiscount, BeforeValidator(_as_object)]] = []
     items: _SubscriptionItems = _SubscriptionItems()
+
+
+class _BareSubscription(_Subscription):
+    customer: Annotated[_Customer, BeforeValidator(_as_object)]
+    currency: Text
+    start_date: Instant
+    items: _SubscriptionItems
+    collection_method: str | None = None
+    days_until_due: int | None = None
+    cancel_at: Instant | None = None
+    ended_at: Instant | None = None
+    metadata: dict[str, str] | None = None
 
 
 class _Schedule(_Shown):
@@ -228,7 +290,8 @@ class _Reader:
     def _line_prices(self) -> Iterator[tuple[str, str]]:
         for phase in self._shown.phases:
             for item in phase.items:
-                lines = (item.metadata or {}).get("salesforce_order_item_ids", "")
+                told = item.metadata or {}
+                lines = told.get("salesforce_order_item_ids") or told.get("salesforce_order_item_id", "")
                 yield from ((line, item.price) for line in lines.split(",") if line and not line.startswith("+"))
 
     def _phase(self, phase: _Phase, *, runs: bool) -> HeldPhase:
@@ -243,6 +306,7 @@ class _Reader:
             discounts={place: held for place, held in discounts.items() if held},
             collection_method=phase.collection_method,
             days_until_due=phase.invoice_settings.days_until_due if phase.invoice_settings else None,
+            one_time=bool(phase.add_invoice_items),
         )
 
     def _discounts(self, shown: Iterable[_PhaseDiscount], place: Place, *, runs: bool) -> tuple[HeldDiscount, ...]:

@@ -1,0 +1,105 @@
+"""Finds what another product bills a contract with, so that it is gone on with and nothing is billed twice.
+
+Salesforce's fields say it first, as the mapping names them; where none does, the metadata of the customer's schedules and
+subscriptions. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orderphase.domain.findings import Finding, finding
+from orderphase.domain.schedules import HeldSchedule
+from orderphase.flows.customers import CustomerSource
+from orderphase.salesforce.contracts import ContractState
+from orderphase.stripe.account import StripeAccount
+
+_SCHEDULE, _SUBSCRIPTION = "sub_sched_", "sub_"
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What bills a contract, or has billed it, and what names it; nothing where it cannot be told, but why."""
+
+    schedule: HeldSchedule | None = None
+    where: str = ""
+    found: tuple[Finding, ...] = ()
+
+
+class Adoption:
+    """Looks in one Stripe account. keys: of the metadata by which a schedule names its Contract or an Order."""
+
+    def __init__(self, stripe: StripeAccount, customers: CustomerSource, keys: Collection[str]) -> None:
+        self._stripe = stripe
+        self._customers = customers
+        self._keys = keys
+
+    def find(self, state: ContractState, *, org_id: str, customer: str | None = None) -> Adopted:
+        """What bills the contract; where nothing does any more, what was over last. `customer`: one that is billed for it.
+
+        A request for each id that Salesforce names. Else one for the customer's schedules and one for its subscriptions, and
+        one that looks for the customer where none is known.
+        """
+        named = {id_: where for id_, where in state.named.items() if id_.startswith(_SUBSCRIPTION)}
+        ids = named or dict(self._marked(state, org_id, customer))
+        held = dict(self._read(ids))
+        if missing := [id_ for id_, one in held.items() if one is None]:
+            told = ", ".join(f"{id_} ({ids[id_]})" for id_ in missing)
+            return _refused(state, f"What is named does not exist in this Stripe account: {told}.")
+        # A schedule and its subscription may both be named.
+        found = {one.id: (one, ids[id_]) for id_, one in held.items() if one is not None}
+        billing = [(one, where) for one, where in found.values() if one.bills]
+        if len(billing) > 1:
+            told = " and ".join(f"{one.id} ({where})" for one, where in billing)
+            return _refused(state, f"The contract is billed by {told}, and one schedule can be gone on with.")
+        chosen = billing or sorted(found.values(), key=lambda one: one[0].ended_at or _LONG_AGO)[-1:]
+        return Adopted(*chosen[0]) if chosen else Adopted()
+
+    def beside(self, state: ContractState, held: HeldSchedule) -> Iterator[tuple[HeldSchedule, str]]:
+        """What else bills the contract, as another product's fields say, and which field: that product still works.
+
+        A request for each id that is not the schedule's own.
+        """
+        others = {id_: where for id_, where in state.named.items() if id_.startswith(_SUBSCRIPTION)}
+        for id_, other in self._read(sorted(others.keys() - {held.id, held.subscription_id})):
+            if other is not None and other.bills and other.id != held.id:
+                yield other, others[id_]
+
+    def _marked(self, state: ContractState, org_id: str, customer: str | None) -> Iterator[tuple[str, str]]:
+        if state.account is None and customer is None:
+            return
+        values = records_of(state)
+        marks = dict.fromkeys(self._keys, values)
+        known = [customer] if customer else []
+        if not known and state.account is not None:
+            known = self._customers.looked_for(state.account, org_id=org_id)
+        for one in known:
+            for id_ in self._stripe.find_marked(marks, org_id=org_id, customer=one):
+                yield id_, "its metadata"
+
+    def _read(self, ids: Iterable[str]) -> Iterator[tuple[str, HeldSchedule | None]]:
+        for id_ in ids:
+            read = self._stripe.read_schedule if id_.startswith(_SCHEDULE) else self._stripe.read_subscription
+            yield id_, read(id_)
+
+    def names_others(self, metadata: Mapping[str, str], state: ContractState) -> list[str]:
+        """The Contract and Orders that a schedule names, where none of them is this contract's."""
+        named = [metadata[key] for key in self._keys if metadata.get(key)]
+        return [] if records_of(state).intersection(named) else named
+
+
+_SHORT_ID = 15
+"""Salesforce: an id has 18 characters, of which the last three check the others."""
+
+
+def records_of(state: ContractState) -> frozenset[str]:
+    """The ids of a contract and of its orders, long and short."""
+    ids = {state.id, state.order.id, *state.states, *(draft.id for draft in state.drafts)}
+    return frozenset(ids | {id_[:_SHORT_ID] for id_ in ids})
+
+
+def _refused(state: ContractState, message: str) -> Adopted:
+    return Adopted(found=(finding("not_adopted", message, orders=[order.id for order in state.orders]),))

@@ -1,0 +1,542 @@
+"""What another product bills already is adopted: found by its fields or its metadata, gone on with, and never made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from orderphase.flows.order_activation import OrderActivation
+from orderphase.mapping import FieldMapping, read_mapping
+from orderphase.settings import StripeCredentials
+from orderphase.store.contracts import LEASE
+from orderphase.stripe.client import StripeConnection
+from tests.flows.catalogue_world import CatalogueWorld, catalogue_world
+from tests.flows.deals import MOMENT, at, codes
+from tests.flows.interruptions import KilledError, mortal
+from tests.flows.predecessors import CPQ, FIELDS, FLOWS, BillingFlows, Connector, seconds
+from tests.flows.world import ACCOUNT, KEY, ORG, World, world
+from tests.org import line
+
+SCHEDULE, CUSTOMER = "Stripe_Subscription_Schedule_Id__c", "Stripe_Customer_Id__c"
+ADOPTING: FieldMapping = read_mapping(f'[adopt]\nexisting = true\ncontract = ["{FLOWS}"]\norder = ["{CPQ}", "{FLOWS}"]\n')
+START, MIDDLE, END = "2026-12-01", "2027-06-01", "2027-12-01"
+CPQ_POLICIES: dict[str, Any] = {"quantity_conflict": "sum", "billing_mode": "classic"}
+
+
+@pytest.fixture
+def there() -> Iterator[World]:
+    """An org that has both products, where what they bill is adopted."""
+    with world(stripe_package=True, fields=FIELDS) as made:
+        made.mapping = ADOPTING
+        yield made
+
+
+@pytest.fixture
+def connector(there: World) -> Connector:
+    return Connector(there, api(there))
+
+
+@pytest.fixture
+def flows(there: World) -> BillingFlows:
+    return BillingFlows(there, api(there))
+
+
+def api(here: World | CatalogueWorld) -> Any:
+    given = StripeCredentials.model_validate({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": here.stripe_url})
+    return StripeConnection(given).api
+
+
+class Sale:
+    """An order of one line of a contract that the connector has synced. A minute later the logs are empty."""
+
+    def __init__(self, here: World, by: Connector, *, told: bool = True, contract: bool = True) -> None:
+        self.here, self.by = here, by
+        self.account, self.entry = here.account(), here.entry()
+        self.contract = here.contract(self.account) if contract else None
+        self.order = here.order(self.account, self.contract, line(self.entry, START, END))
+        (self.line,) = here.lines_of(self.order)
+        self.customer = by.customer(self.account, told=told)
+        self.price = by.price(self.entry)
+        phase = (START, END, {self.line: (self.price, 1)})
+        self.schedule = by.schedule(self.order, self.customer, phase, told=None if told else [])
+        settle(here)
+
+
+def noted(stripe_id: str) -> dict[str, Any]:
+    """The connector's field with an id."""
+    return {CPQ: stripe_id}
+
+
+def settle(here: World) -> None:
+    here.clock.advance(MOMENT)
+    here.forget_calls()
+
+
+def counts(here: World) -> dict[str, int]:
+    kinds = ("subscription_schedule", "subscription", "customer", "product", "price", "coupon")
+    return {kind: len(here.stripe.objects(ACCOUNT, kind)) for kind in kinds}
+
+
+def billing(here: World) -> list[Any]:
+    """What bills: everything of schedules and subscriptions but their metadata."""
+    kinds = ("subscription_schedule", "subscription")
+    return [{**one, "metadata": None} for kind in kinds for one in here.stripe.objects(ACCOUNT, kind)]
+
+
+def writes(here: World) -> list[str]:
+    return [name for name, _ in here.stripe.asked if name.endswith((".create", ".update", ".cancel", ".release"))]
+
+
+class TestByTheirFields:
+    def test_a_schedule_of_the_connector(self, there: World, connector: Connector) -> None:
+        sale, before, billed = Sale(there, connector), counts(there), billing(there)
+        report = there.run(sale.order, customer_update="never")
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert f"order {there.record('Order', sale.order)['OrderNumber']} names" in report.message
+        assert (counts(there), billing(there)) == (before, billed)
+        assert writes(there) == ["subscription_schedules.update"]
+        assert there.stripe.params("subscription_schedules.update").keys() == {"metadata"}
+        assert there.schedule()["metadata"] == {
+            **connector.marks("order", sale.order),
+            "salesforce_org_id": ORG,
+            "salesforce_contract_id": sale.contract,
+            "salesforce_account_id": sale.account,
+            "orderphase_generation": "0",
+        }
+        for kind, record in (("Contract", sale.contract), ("Order", sale.order)):
+            assert there.record(kind, str(record))[SCHEDULE] == sale.schedule
+        assert there.record("Account", sale.account)[CUSTOMER] == sale.customer
+        entry = there.record("PricebookEntry", sale.entry)
+        product = there.record("Product2", entry["Product2Id"])
+        assert (entry["Stripe_Price_Id__c"], product["Stripe_Product_Id__c"]) == (sale.price, product[CPQ])
+
+    def test_the_second_look_does_nothing(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        there.run(sale.order)
+        settle(there)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report), writes(there)) == ("unchanged", [], [])
+        assert len(there.stripe.log) == 1
+
+    def test_an_amendment_afterwards_is_one_update(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        there.run(sale.order, **CPQ_POLICIES)
+        settle(there)
+        change = there.order(sale.account, sale.contract, line(sale.entry, MIDDLE, END, Quantity=2), EffectiveDate=MIDDLE)
+        report = there.run(change, **CPQ_POLICIES)
+        assert (report.outcome, codes(report)) == ("synced", [])
+        assert [name for name in writes(there) if name.startswith("subscription")] == ["subscription_schedules.update"]
+        assert [[item["quantity"] for item in phase["items"]] for phase in there.schedule()["phases"]] == [[1], [3]]
+        assert there.schedule()["id"] == sale.schedule
+
+    def test_an_amendment_that_comes_first_is_no_difference(self, there: World, connector: Connector) -> None:
+        """Of an order that the connector has never seen, the schedule cannot say anything."""
+        sale = Sale(there, connector)
+        there.order(sale.account, sale.contract, line(there.entry(), MIDDLE, END), EffectiveDate=MIDDLE)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert [len(phase["items"]) for phase in there.schedule()["phases"]] == [1, 2]
+
+    def test_a_schedule_of_the_extension(self, there: World, flows: BillingFlows) -> None:
+        account, entries = there.account(), [there.entry(), there.entry(20)]
+        contract = there.contract(account)
+        orders = [
+            there.order(account, contract, line(entries[0], START, END)),
+            there.order(account, contract, line(entries[1], MIDDLE, END), EffectiveDate=MIDDLE),
+        ]
+        customer, prices = flows.customer(account), [flows.price(entry) for entry in entries]
+        both = dict.fromkeys(prices, 1)
+        made = flows.schedule(contract, orders, customer, (START, MIDDLE, {prices[0]: 1}), (MIDDLE, END, both))
+        settle(there)
+        before, billed = counts(there), billing(there)
+        report = there.run(orders[1], customer_update="never")
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert f"{FLOWS} of the contract names" in report.message
+        assert (counts(there), billing(there), writes(there)) == (before, billed, ["subscription_schedules.update"])
+        assert [there.record("Order", order)[SCHEDULE] for order in orders] == [made, made]
+
+    def test_an_id_that_points_to_nothing(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        there.salesforce.update("Order", sale.order, {CPQ: "sub_sched_gone"})
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report)) == ("failed", ["not_adopted"])
+        assert writes(there) == []
+
+    def test_what_is_no_bill_is_passed_over(self, there: World, connector: Connector) -> None:
+        """An order of one-time lines has the id of an invoice."""
+        account, entry = there.account(), there.entry()
+        order = there.order(account, there.contract(account), line(entry, START, END), **noted("in_1"))
+        assert there.run(order).outcome == "synced"
+        assert len(there.schedules()) == 1
+
+    def test_two_that_bill_one_contract_are_refused(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        other = there.order(sale.account, sale.contract, line(sale.entry, END, "2028-12-01"), EffectiveDate=END)
+        (again,) = there.lines_of(other)
+        phase = (END, "2028-12-01", {again: (sale.price, 1)})
+        connector.schedule(other, sale.customer, phase)
+        settle(there)
+        report = there.run(other)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+
+    @pytest.mark.parametrize("contract", [True, False])
+    def test_an_order_that_names_another_ones_schedule(self, there: World, connector: Connector, contract: bool) -> None:
+        """As an amendment does that stands under no contract, or under another."""
+        sale = Sale(there, connector, contract=contract)
+        amended = there.order(sale.account, None, line(sale.entry, MIDDLE, END), **noted(sale.schedule))
+        report = there.run(amended)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["billed_elsewhere"], [])
+        assert there.run(sale.order).outcome == "synced"
+
+    def test_two_contracts_that_name_one_without_metadata(self, there: World, flows: BillingFlows) -> None:
+        account, entry = there.account(), there.entry()
+        contracts = [there.contract(account), there.contract(account)]
+        orders = [there.order(account, contract, line(entry, START, END)) for contract in contracts]
+        customer, price = flows.customer(account), flows.price(entry)
+        made = flows.schedule(contracts[0], orders, customer, (START, END, {price: 1}))
+        settle(there)
+        assert there.run(orders[0]).outcome == "synced"
+        report = there.run(orders[1])
+        assert (report.outcome, codes(report)) == ("failed", ["billed_elsewhere"])
+        assert [one["id"] for one in there.schedules()] == [made]
+
+    def test_an_order_without_a_contract(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector, contract=False)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert there.record("Order", sale.order)[SCHEDULE] == sale.schedule
+
+
+class TestByTheirMetadata:
+    def test_a_schedule_that_salesforce_does_not_name(self, there: World, connector: Connector) -> None:
+        """Nor its customer: that is found by the account that it names."""
+        sale = Sale(there, connector, told=False)
+        there.clock.advance(MOMENT)
+        before = counts(there)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert (counts(there), len(there.schedules())) == (before, 1)
+        assert there.record("Order", sale.order)[SCHEDULE] == sale.schedule
+        assert there.record("Account", sale.account)[CUSTOMER] == sale.customer
+
+    def test_it_is_looked_for_where_that_is_wanted(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector, told=False)
+        there.mapping = FieldMapping()
+        assert there.run(sale.order).outcome == "synced"
+        assert len(there.schedules()) == 2
+
+    def test_of_another_org_it_is_not_ours(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector, told=False)
+        there.salesforce.update("Account", sale.account, {CPQ: sale.customer})
+        connector.api.subscription_schedules.update(sale.schedule, {"metadata": {"salesforce_org_id": "00D000000000002EAA"}})
+        there.run(sale.order)
+        assert len(there.schedules()) == 2
+
+    def test_a_new_order_costs_two_lists(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        runs = there.flow()
+        asked = []
+        for order in (sale.order, *(self.fresh(there, sale) for _ in range(2))):
+            there.forget_calls()
+            assert there.run(order, runs).outcome == "synced"
+            asked = [name for name, _ in there.stripe.asked]
+        assert asked == ["subscription_schedules.list", "subscriptions.list", "subscription_schedules.create"]
+        assert len(there.salesforce.log) == 2
+
+    def test_switched_off_it_costs_nothing(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        there.salesforce.update("Account", sale.account, {CUSTOMER: sale.customer})
+        there.mapping = FieldMapping()
+        runs = there.flow()
+        for order in [self.fresh(there, sale) for _ in range(2)]:
+            there.forget_calls()
+            assert there.run(order, runs).outcome == "synced"
+        assert [name for name, _ in there.stripe.asked] == ["subscription_schedules.create"]
+        assert len(there.salesforce.log) == 2
+
+    @staticmethod
+    def fresh(here: World, sale: Sale) -> str:
+        """An order of a contract that nobody bills yet."""
+        return here.order(sale.account, here.contract(sale.account), line(sale.entry, START, END))
+
+
+class TestSubscriptionsWithoutASchedule:
+    def test_one_is_taken_over(self, there: World, connector: Connector) -> None:
+        order, subscription = self.sold(there, connector)
+        before, subscribed = counts(there), there.subscription()
+        report = there.run(order, customer_update="never")
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert counts(there) == before | {"subscription_schedule": before["subscription_schedule"] + 1}
+        assert writes(there) == ["subscription_schedules.create", "subscription_schedules.update"]
+        assert there.subscription() == subscribed | {"schedule": there.schedules()[-1]["id"]}
+        assert there.record("Order", order)[SCHEDULE] == there.schedules()[-1]["id"]
+        settle(there)
+        assert (there.run(order, customer_update="never").outcome, writes(there)) == ("unchanged", [])
+        assert there.subscription()["id"] == subscription
+
+    def test_one_that_salesforce_does_not_name(self, there: World, connector: Connector) -> None:
+        order, subscription = self.sold(there, connector)
+        there.salesforce.update("Order", order, {CPQ: None})
+        assert there.run(order).outcome == "synced"
+        assert there.subscription()["id"] == subscription
+        assert there.subscription()["schedule"] == there.record("Order", order)[SCHEDULE]
+
+    def test_a_run_that_is_killed_anywhere(self, there: World, connector: Connector) -> None:
+        """Before and after each of its calls, on a contract of its own each time."""
+        runs, calls = mortal(there.contract_runs(), 1_000, after=False)
+        order, _ = self.sold(there, connector)
+        OrderActivation(runs).run(order, event_id="e", org_id=ORG)
+        assert "subscription_schedules.create" in calls
+        for number in range(len(calls)):
+            for after in (False, True):
+                order, subscription = self.sold(there, connector)
+                before = counts(there)
+                killed, _ = mortal(there.contract_runs(), number, after=after)
+                with suppress(KilledError):
+                    OrderActivation(killed).run(order, event_id="e", org_id=ORG)
+                there.clock.advance(LEASE + MOMENT)
+                assert there.run(order).outcome in ("synced", "unchanged"), calls[number]
+                assert counts(there) == before | {"subscription_schedule": before["subscription_schedule"] + 1}
+                (held,) = [one for one in there.stripe.objects(ACCOUNT, "subscription") if one["id"] == subscription]
+                assert (held["status"], held["schedule"]) == ("active", there.record("Order", order)[SCHEDULE])
+
+    def test_one_that_is_over(self, there: World, connector: Connector) -> None:
+        order, subscription = self.sold(there, connector)
+        connector.api.subscriptions.cancel(subscription)
+        settle(there)
+        report = there.run(order)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["schedule_ended"], [])
+
+    def test_one_that_bills_something_else_is_left_alone(self, there: World, connector: Connector) -> None:
+        order, subscription = self.sold(there, connector)
+        (item,) = there.subscription()["items"]["data"]
+        connector.api.subscriptions.update(subscription, {"items": [{"id": item["id"], "quantity": 3}]})
+        settle(there)
+        report = there.run(order)
+        assert (report.outcome, writes(there)) == ("failed", [])
+        assert "adopted_differs" in codes(report)
+
+    @staticmethod
+    def sold(here: World, by: Connector) -> tuple[str, str]:
+        account, entry = here.account(), here.entry()
+        order = here.order(account, here.contract(account), line(entry, "2026-11-20", None), EffectiveDate="2026-11-20")
+        customer, price = by.customer(account), by.price(entry)
+        subscription = by.evergreen(order, customer, here.lines_of(order)[0], price)
+        settle(here)
+        return order, subscription
+
+
+class TestWhatItSays:
+    """What is adopted bills what its orders say, or that is told and nothing is done."""
+
+    def test_prices_that_were_copied(self, there: World, connector: Connector) -> None:
+        """The connector bills an amendment of the same product by an archived copy of the price."""
+        sale = Sale(there, connector, told=False)
+        added = there.order(sale.account, sale.contract, line(sale.entry, MIDDLE, END, Quantity=2), EffectiveDate=MIDDLE)
+        copy = connector.price(sale.entry, copy=True, salesforce_duplicate="true")
+        (more,) = there.lines_of(added)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        first = (START, MIDDLE, {sale.line: (sale.price, 1)})
+        both = (MIDDLE, END, {sale.line: (sale.price, 1), more: (copy, 2)})
+        connector.schedule(sale.order, sale.customer, first, both, told=[sale.order, added])
+        connector.api.prices.update(copy, {"active": False})
+        settle(there)
+        before, billed = counts(there), billing(there)
+        report = there.run(added, **CPQ_POLICIES, customer_update="never")
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert (counts(there), billing(there)) == (before, billed)
+        settle(there)
+        third = there.order(sale.account, sale.contract, line(there.entry(5), "2027-09-01", END), EffectiveDate="2027-09-01")
+        assert there.run(third, **CPQ_POLICIES).outcome == "synced"
+        priced = [{item["price"]: item["quantity"] for item in phase["items"]} for phase in there.schedules()[1]["phases"]]
+        assert priced[:2] == [{sale.price: 1}, {sale.price: 1, copy: 2}]
+        assert priced[2].items() > priced[1].items()
+
+    def test_a_discount_that_runs(self, there: World, flows: BillingFlows) -> None:
+        account, entry = there.account(), there.entry()
+        contract = there.contract(account)
+        lines = line(entry, START, END, Stripe_Discount_Percent_Off__c=10)
+        order = there.order(account, contract, lines)
+        customer, price = flows.customer(account), flows.price(entry)
+        coupon = flows.api.coupons.create({"percent_off": 10, "duration": "forever", "max_redemptions": 1}).id
+        flows.schedule(contract, [order], customer, (START, END, {price: 1}), coupon=coupon)
+        at(there, "2027-02-10")
+        before, billed = counts(there), billing(there)
+        report = there.run(order, customer_update="never")
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert (counts(there), billing(there)) == (before, billed)
+        (running,) = there.subscription()["items"]["data"][0]["discounts"]
+        there.clock.advance(MOMENT)
+        added = there.order(account, contract, line(there.entry(), MIDDLE, END), EffectiveDate=MIDDLE)
+        assert there.run(added).outcome == "synced"
+        assert there.subscription()["items"]["data"][0]["discounts"] == [running]
+        # The new phase has a coupon of its own, as every place has.
+        assert len(there.stripe.objects(ACCOUNT, "coupon")) == before["coupon"] + 1
+
+    def test_inclusive_ends(self, there: World, connector: Connector) -> None:
+        """The connector adds a day to an end date, and so does the policy."""
+        account, entry = there.account(), there.entry()
+        order = there.order(account, there.contract(account), line(entry, START, "2027-11-30"))
+        (only,) = there.lines_of(order)
+        phase = (START, END, {only: (connector.price(entry), 1)})
+        connector.schedule(order, connector.customer(account), phase)
+        settle(there)
+        assert codes(there.run(order)) == ["adopted_differs", "schedule_adopted"]
+        report = there.run(order, end_dates="inclusive")
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+
+    @pytest.mark.parametrize(("policy", "outcome"), [("error", "failed"), ("repair", "synced")])
+    def test_what_differs(self, there: World, connector: Connector, policy: str, outcome: str) -> None:
+        sale = Sale(there, connector)
+        there.salesforce.update("OrderItem", sale.line, {"Quantity": 4})
+        report = there.run(sale.order, on_drift=policy)
+        assert (report.outcome, {*codes(report)}) == (outcome, {"adopted_differs", "schedule_adopted"})
+        (quantity,) = [item["quantity"] for phase in there.schedule()["phases"] for item in phase["items"]]
+        assert quantity == (1 if policy == "error" else 4)
+        assert bool(there.record("Order", sale.order)[SCHEDULE]) == (policy == "repair")
+
+    @pytest.mark.parametrize(("policy", "outcome"), [("error", "failed"), ("repair", "synced")])
+    def test_one_time_items_to_come_are_not_dropped_unasked(
+        self, there: World, connector: Connector, policy: str, outcome: str
+    ) -> None:
+        """The connector's own prorations stand in the phase that they come with."""
+        sale = Sale(there, connector, told=False)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        product = there.stripe.objects(ACCOUNT, "product")[0]["id"]
+        fee = connector.api.prices.create({"product": product, "currency": "usd", "unit_amount": 500}).id
+        first, later = (START, MIDDLE, {sale.line: (sale.price, 1)}), (MIDDLE, END, {sale.line: (sale.price, 1)})
+        connector.schedule(sale.order, sale.customer, first, later, add_invoice_items=[{"price": fee}])
+        settle(there)
+        assert there.run(sale.order).outcome == "synced"
+        assert [len(phase["add_invoice_items"]) for phase in there.schedules()[1]["phases"]] == [0, 1]
+        settle(there)
+        added = there.order(sale.account, sale.contract, line(there.entry(), MIDDLE, END), EffectiveDate=MIDDLE)
+        report = there.run(added, on_drift=policy)
+        assert (report.outcome, codes(report)) == (outcome, ["items_dropped"])
+        kept = [len(phase["add_invoice_items"]) for phase in there.schedules()[1]["phases"]]
+        assert kept == ([0, 1] if policy == "error" else [0, 0])
+
+    def test_one_that_was_cancelled(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        settle(there)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["schedule_ended"], [])
+        assert len(there.schedules()) == 1
+
+    def test_a_contract_that_is_cancelled_before_it_is_adopted(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        assert there.cancel(sale.order).outcome == "synced"
+        assert there.schedule()["status"] == "canceled"
+
+    def test_a_run_that_is_killed_anywhere(self, there: World, connector: Connector) -> None:
+        runs, calls = mortal(there.contract_runs(), 1_000, after=False)
+        OrderActivation(runs).run(Sale(there, connector).order, event_id="e", org_id=ORG)
+        assert "subscription_schedules.update" in calls
+        for number in range(len(calls)):
+            for after in (False, True):
+                sale = Sale(there, connector)
+                before, billed = counts(there), billing(there)
+                killed, _ = mortal(there.contract_runs(), number, after=after)
+                with suppress(KilledError):
+                    OrderActivation(killed).run(sale.order, event_id="e", org_id=ORG)
+                there.clock.advance(LEASE + MOMENT)
+                assert there.run(sale.order).outcome in ("synced", "unchanged"), calls[number]
+                assert (counts(there), billing(there)) == (before, billed)
+                assert there.record("Contract", str(sale.contract))[SCHEDULE] == sale.schedule
+
+
+class TestBothAtOnce:
+    """Another product that was not switched off."""
+
+    def test_what_it_does_first_is_adopted(self, there: World, connector: Connector) -> None:
+        """As an amendment that it has sent already: the orders say the same."""
+        sale = Sale(there, connector)
+        there.run(sale.order)
+        settle(there)
+        added = there.order(sale.account, sale.contract, line(there.entry(), MIDDLE, END), EffectiveDate=MIDDLE)
+        price = connector.price(there.salesforce.record("OrderItem", there.lines_of(added)[0])["PricebookEntryId"])
+        first, both = {"price": sale.price, "quantity": 1}, {"price": price, "quantity": 1}
+        phases = [
+            {"start_date": seconds(START), "end_date": seconds(MIDDLE), "items": [first]},
+            {"end_date": seconds(END), "items": [first, both]},
+        ]
+        connector.api.subscription_schedules.update(sale.schedule, {"phases": phases})
+        settle(there)
+        report = there.run(added)
+        assert (report.outcome, codes(report)) == ("synced", [])
+        assert not [name for name in writes(there) if name.startswith("subscription")]
+
+    def test_what_it_does_as_well_is_told(self, there: World, connector: Connector) -> None:
+        account, entry = there.account(), there.entry()
+        order = there.order(account, there.contract(account), line(entry, START, END))
+        assert there.run(order).outcome == "synced"
+        (ours,) = there.schedules()
+        (only,) = there.lines_of(order)
+        theirs = connector.schedule(order, ours["customer"], (START, END, {only: (connector.price(entry), 1)}))
+        settle(there)
+        report = there.run(order)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["billed_elsewhere"], [])
+        assert theirs in report.message
+        connector.api.subscription_schedules.cancel(theirs)
+        there.clock.advance(MOMENT)
+        assert there.run(order).outcome == "synced"
+
+
+class TestBeforehand:
+    def test_a_preview_says_what_is_adopted(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        found = there.previews().run(sale.order)
+        assert [one.code for one in found.plan.findings] == ["schedule_adopted"]
+        assert found.request == f"POST /v1/subscription_schedules/{sale.schedule}"
+        assert found.params.keys() == {"metadata"}
+        assert writes(there) == []
+
+    def test_an_outlook_for_each_contract(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        fresh = there.order(sale.account, there.contract(sale.account), line(sale.entry, START, END))
+        gone = there.order(sale.account, there.contract(sale.account), line(sale.entry, START, END), **noted("sub_sched_gone"))
+        looked = [there.previews().outlook(order) for order in (sale.order, fresh, gone)]
+        assert [(one.word, one.schedule_id) for one in looked] == [
+            ("adopted", sale.schedule),
+            ("created", None),
+            ("refused", None),
+        ]
+        assert "does not exist in this Stripe account" in looked[2].text
+        assert writes(there) == []
+
+
+def test_an_import_fills_our_own_fields() -> None:
+    """What the connector has noted is no second product, and no second price."""
+    with catalogue_world(fields=FIELDS) as here:
+        here.mapping = ADOPTING
+        by = Connector(here, api(here))
+        entries = [here.entry(), here.entry(20)]
+        prices = [by.price(entry) for entry in entries]
+        waiting = here.run_import(dry_run=True)
+        assert (waiting.products.written, waiting.prices.written) == (2, 2)
+        here.run_import()
+        assert [here.record("PricebookEntry", entry)["Stripe_Price_Id__c"] for entry in entries] == prices
+        assert all(product["Stripe_Product_Id__c"] == product[CPQ] for product in all_products(here))
+        again = here.run_import()
+        assert (again.products.written, again.prices.written, len(all_products(here))) == (0, 0, 2)
+
+
+def test_an_event_of_a_product_makes_no_second_one() -> None:
+    with catalogue_world(fields=FIELDS) as here:
+        here.mapping = ADOPTING
+        by = Connector(here, api(here))
+        by.price(here.entry())
+        (product,) = all_products(here)
+        here.edit_product(product[CPQ], name="Seats")
+        assert here.product_event(product[CPQ]).outcome == "synced"
+        (after,) = all_products(here)
+        assert (after["Id"], after["Name"], after["Stripe_Product_Id__c"]) == (product["Id"], "Seats", product[CPQ])
+
+
+def all_products(here: CatalogueWorld) -> list[dict[str, Any]]:
+    ids = here.salesforce.query("SELECT Id FROM Product2")
+    return [here.record("Product2", row["Id"]) for row in ids]
