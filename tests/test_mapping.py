@@ -113,7 +113,6 @@ KINDS = ("customer", "product", "price", "schedule", "phase", "item")
 DEFAULTS = {"collection_method": "charge_automatically", "days_until_due": None, "interval": None, "interval_count": 1}
 CONNECTOR = "stripeConnector__Stripe_ID__c"
 ADOPT = {
-    "existing": False,
     "account": ("stripeGC__Customer_Id__c", CONNECTOR),
     "contract": (),
     **dict.fromkeys(("order", "product", "price_book_entry"), (CONNECTOR,)),
@@ -662,8 +661,8 @@ def test_the_defaults_are_in_the_document() -> None:
 
 
 def test_what_is_adopted_is_in_the_document() -> None:
-    def shown_list(value: object) -> str:
-        return ", ".join(value) or "(empty)" if isinstance(value, tuple) else str(value).lower()
+    def shown_list(value: tuple[str, ...]) -> str:
+        return ", ".join(value) if value else "(empty)"
 
     assert {key: default for key, default, _ in rows("Adopt")} == {key: shown_list(value) for key, value in ADOPT.items()}
 

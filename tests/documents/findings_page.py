@@ -72,6 +72,12 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Stripe": {
         "schedule_ended": "the schedule is over, and there is more to bill: an error under `error`, a warning under `recreate`",
         "schedule_edited": "somebody else has changed the schedule: an error under `error`, a warning under `repair`",
+        "schedule_adopted": "what bills the contract already is taken over by this run",
+        "adopted_differs": "what is taken over bills something else than the orders that it was made of: an error under `error`, "
+        "a warning under `repair`",
+        "items_dropped": "the schedule has one-time items in phases to come, which an update would drop: an error under `error`, "
+        "a warning under `repair`",
+        "not_adopted": "which schedule bills the contract already cannot be told: two do, or what a field names does not exist",
         "schedule_missing": "the schedule that Salesforce names does not exist",
         "billed_elsewhere": "another contract's schedule bills the order, or is named by this contract",
         "stripe_account_unknown": "orders name a Stripe account that this deployment does not have",
@@ -87,6 +93,8 @@ POLICIES = {
     "change_in_past": "backdating",
     "schedule_ended": "on_schedule_ended",
     "schedule_edited": "on_drift",
+    "adopted_differs": "on_drift",
+    "items_dropped": "on_drift",
     "custom_price": "custom_pricing",
 }
 """The policy that decides whether the finding is an error or a warning."""

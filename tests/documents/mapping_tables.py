@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from orderphase.mapping import Defaults, ExtraMetadata, FieldMapping, Search
+from orderphase.mapping import Adopt, Defaults, ExtraMetadata, FieldMapping, Search
 from tests.documents.described import meaning
 from tests.documents.made import code, table
 
 MODELS: dict[str, type[BaseModel]] = {
     name: field.annotation
     for name, field in FieldMapping.model_fields.items()
-    if isinstance(field.annotation, type) and name not in ("defaults", "search", "metadata")
+    if isinstance(field.annotation, type) and name not in ("defaults", "search", "adopt", "metadata")
 }
 
 TYPES = {
@@ -64,6 +64,14 @@ def defaults() -> str:
 def search() -> str:
     """Which orders are looked for."""
     return _plain(Search)
+
+
+def adopt() -> str:
+    """Where another product has left Stripe's ids: lists."""
+    rows = []
+    for key, field in Adopt.model_fields.items():
+        rows.append([code(key), ", ".join(map(code, field.default)) or code(None), meaning(Adopt, key)])
+    return table(["Key", "Default", "Meaning"], rows)
 
 
 def metadata() -> str:

@@ -20,6 +20,7 @@ PARTS: dict[str, Part] = {
     "mapping-tables": mapping_tables.tables,
     "mapping-defaults": mapping_tables.defaults,
     "mapping-search": mapping_tables.search,
+    "mapping-adopt": mapping_tables.adopt,
     "mapping-metadata": mapping_tables.metadata,
     "preview": partial(pictures.preview, ROOT / "docs" / "example-plan.json"),
     "public-names": python_page.names,

@@ -21,7 +21,7 @@ from tests.flows.world import ACCOUNT, KEY, ORG, World, world
 from tests.org import line
 
 SCHEDULE, CUSTOMER = "Stripe_Subscription_Schedule_Id__c", "Stripe_Customer_Id__c"
-ADOPTING: FieldMapping = read_mapping(f'[adopt]\nexisting = true\ncontract = ["{FLOWS}"]\norder = ["{CPQ}", "{FLOWS}"]\n')
+ADOPTING: FieldMapping = read_mapping(f'[adopt]\ncontract = ["{FLOWS}"]\norder = ["{CPQ}", "{FLOWS}"]\n').adopting()
 START, MIDDLE, END = "2026-12-01", "2027-06-01", "2027-12-01"
 CPQ_POLICIES: dict[str, Any] = {"quantity_conflict": "sum", "billing_mode": "classic"}
 

@@ -22,7 +22,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from orderphase.domain.catalogue import Unit
 from orderphase.errors import ConfigurationError
@@ -332,20 +341,32 @@ _CONNECTOR_ID = "stripeConnector__Stripe_ID__c"
 class Adopt(_Fields):
     """Where another product has left Stripe's ids, so that what it bills is gone on with instead of being made again.
 
-    existing: whether that is looked for. The lists: fields with such an id, of which those are read that the org has, the
-    first one that says something counting. metadata: keys by which a schedule or a subscription names its Contract or an Order.
+    Of fields those are read that the org has; the first one that says something counts. None of it is looked at unless the
+    deployment adopts what exists (`FieldMapping.adopting`).
 
     Stripe documents Account's `stripeGC__Customer_Id__c`, and what its extension writes back to Contract and Order, but not the
     names of these fields. The connector's field and keys are those that its own tests use; its prefix can be changed there.
     """
 
-    existing: StrictBool = False
+    _existing: bool = PrivateAttr(default=False)
+
     account: FieldNames = ("stripeGC__Customer_Id__c", _CONNECTOR_ID)
+    """Fields of Account with a Stripe customer."""
     contract: FieldNames = ()
+    """Fields of Contract with a schedule or a subscription."""
     order: FieldNames = (_CONNECTOR_ID,)
+    """The same of Order."""
     product: FieldNames = (_CONNECTOR_ID,)
+    """Fields of Product2 with a Stripe product."""
     price_book_entry: FieldNames = (_CONNECTOR_ID,)
+    """Fields of PricebookEntry with a Stripe price."""
     metadata: MetadataKeys = ("salesforce_contract_id", "salesforce_order_id")
+    """Keys of metadata by which a schedule or a subscription names its Contract or an Order."""
+
+    @property
+    def existing(self) -> bool:
+        """Whether what another product bills is looked for."""
+        return self._existing
 
     @property
     def fields(self) -> dict[str, FieldNames]:
@@ -398,6 +419,12 @@ class FieldMapping(_Fields):
     search: Search = Search.model_construct()
     adopt: Adopt = Adopt.model_construct()
     metadata: ExtraMetadata = ExtraMetadata.model_construct()
+
+    def adopting(self) -> FieldMapping:
+        """The same, for a deployment that adopts what another product bills."""
+        adopt = self.adopt.model_copy()
+        adopt._existing = True  # noqa: SLF001 (a choice of the deployment, and no key of the file)
+        return self.model_copy(update={"adopt": adopt})
 
     @property
     def divides_terms(self) -> bool:

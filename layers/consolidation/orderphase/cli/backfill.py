@@ -20,7 +20,6 @@ from orderphase.domain.calendar import iso
 from orderphase.errors import ConfigurationError, DataError
 from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
 from orderphase.flows.preview import Outlook, Previews
-from orderphase.mapping import load_mapping
 from orderphase.settings import FlowSettings
 from orderphase.timeline.chart import printable
 
@@ -52,11 +51,11 @@ def run(
         "ORDERPHASE_RECONCILIATION_QUEUE": stack.output("ReconciliationQueueUrl"),
     }
     contracts = poll.poll(environment)
-    zone = ZoneInfo(FlowSettings.from_environment(environment).time_zone)
-    found = contracts.backfill(now().astimezone(zone).date())
+    settings = FlowSettings.from_environment(environment)
+    found = contracts.backfill(now().astimezone(ZoneInfo(settings.time_zone)).date())
     chosen = found[: options.limit]
     outlooks: list[Outlook] = []
-    if options.dry_run and load_mapping().adopt.existing:
+    if options.dry_run and settings.adopt_existing:
         outlooks = [*_looked_at(commands.preview(environment), chosen)]
     if not options.json:
         write_text("\n".join(_told(stack, found, chosen, options.rate, dry_run=options.dry_run, outlooks=outlooks)))

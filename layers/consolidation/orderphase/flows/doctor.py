@@ -69,7 +69,7 @@ class Doctor:
         self._found.append(Diagnosis("ok", where, f"the environment is complete; {flows}"))
         self._without_effect(settings)
         records = settings.sync_log_records and settings.write_back == "full"
-        return Uses(self._flows, settings.write_back, records, settings.currency)
+        return Uses(self._flows, settings.write_back, records, settings.currency, adopting=settings.adopt_existing)
 
     def _without_effect(self, settings: FlowSettings) -> None:
         """What is switched on, and has no effect under another parameter."""

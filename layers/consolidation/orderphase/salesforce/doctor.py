@@ -318,12 +318,12 @@ class _Examiner:
 
     def _adopted(self) -> None:
         """Where another product's ids are read, if they are looked for. None of these fields has to be there."""
-        fields = self.mapping.adopt.fields
+        fields = self.mapping.adopting().adopt.fields if self.uses.adopting else {}
         named = [f"{kind}.{name}" for kind, names in fields.items() for name in names]
         present = [one for one in named if not self.org.follow(*one.split(".")).obstacle] if named else []
         if present:
             self.found.append(Diagnosis("ok", "Salesforce", f"another product's ids are read from {', '.join(present)}"))
-        elif self.mapping.adopt.existing:
+        elif self.uses.adopting:
             what = f"none of the fields is there in which another product's ids are looked for: {', '.join(named) or 'none'}"
             remedy = "name them as adopt in mapping.toml; without, what bills already is found by metadata in Stripe alone"
             self.found.append(Diagnosis("warning", "Salesforce", what, remedy))
