@@ -73,10 +73,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "schedule_ended": "the schedule is over, and there is more to bill: an error under `error`, a warning under `recreate`",
         "schedule_edited": "somebody else has changed the schedule: an error under `error`, a warning under `repair`",
         "schedule_adopted": "what bills the contract already is taken over by this run",
-        "adopted_differs": "what is taken over bills something else than the orders that it was made of: an error under `error`, "
-        "a warning under `repair`",
-        "items_dropped": "the schedule has one-time items in phases to come, which an update would drop: an error under `error`, "
-        "a warning under `repair`",
+        "adopted_differs": "what is taken over bills something else than the orders that it was made of: an error under "
+        "`error`, a warning under `repair`",
+        "items_dropped": "the schedule has one-time items in phases to come, which an update would drop: an error under "
+        "`error`, a warning under `repair`",
         "not_adopted": "which schedule bills the contract already cannot be told: two do, or what a field names does not exist",
         "schedule_missing": "the schedule that Salesforce names does not exist",
         "billed_elsewhere": "another contract's schedule bills the order, or is named by this contract",

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from sandbox.build import ROOT
+from tests.documents.blocks import blocks_of
 from tests.package.node import TOOLS, run
 from tests.package.sources import DIRECTORIES, SETTINGS, found, members, text, texts
-from tests.test_documents import blocks
 
 PAGE = ROOT / "docs" / "salesforce.md"
+SNIPPETS = [block.text for block in blocks_of(PAGE) if block.kind == "sh"]
 PROGRAM = TOOLS / "node_modules" / "@salesforce" / "cli" / "bin" / "run.js"
 # The command without `sf`, and the flags that it is given.
 COMMANDS = [
     (" ".join(takewhile(lambda word: word[:2] != "--", line.split()[1:])), {word for word in line.split() if word[:2] == "--"})
-    for snippet in blocks(PAGE, "sh")
+    for snippet in SNIPPETS
     for line in snippet.splitlines()
     if line.strip().startswith("sf ")
 ]
@@ -76,7 +77,7 @@ def test_each_directory_is_deployed_with_what_it_needs() -> None:
     """What a directory needs is exported before it, in the same snippet or an earlier one."""
     exported: set[str] = set()
     deployed = []
-    for snippet in blocks(PAGE, "sh"):
+    for snippet in SNIPPETS:
         exported |= set(re.findall(r"\b(ORDERPHASE_\w+)=", snippet))
         for directory in re.findall(r"deploy start --source-dir (\S+)", snippet):
             deployed.append(directory)
