@@ -18,6 +18,7 @@ from orderphase.cli.connection import Connection, Stack
 from orderphase.errors import TransientError
 from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
 from orderphase.flows.reconciliation import Reconciliation
+from sandbox.salesforce_emulator import Field
 from tests.cli.conftest import Command
 from tests.flows.world import ORG, World
 from tests.functions.deployed import deployed
@@ -145,6 +146,56 @@ def test_a_dry_run_queues_nothing(company: Company) -> None:
     assert out.endswith("  and 2 more; --json lists them all\n")
     assert company.queued() == []
     assert company.pauses == []
+
+
+class TestWhereWhatExistsIsAdopted:
+    @pytest.fixture(autouse=True)
+    def switched_on(self, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ORDERPHASE_ADOPT_EXISTING", "on")
+        for kind in ("Contract", "Order", "Account", "Product2", "PricebookEntry"):
+            company.here.salesforce.add_field(kind, Field("stripeConnector__Stripe_ID__c", "string", length=255))
+
+    def sold(self, company: Company) -> tuple[str, str, str]:
+        """Contracts that are billed by somebody else, that nobody bills, and that name what is not there; by that schedule."""
+        here = company.here
+        theirs, fresh, wrong = company.sell(3)
+        (order,) = here.salesforce.query(f"SELECT Id FROM Order WHERE ContractId = '{theirs}'")
+        assert here.run(order["Id"]).outcome == "synced"
+        schedule = here.schedule()["id"]
+        marks = dict.fromkeys((f"metadata[{name}]" for name in here.schedule()["metadata"]), "")
+        here.post_to_stripe(f"/v1/subscription_schedules/{schedule}", **marks)
+        here.dynamodb.delete_item(TableName="contracts", Key={"contract_id": {"S": theirs}})
+        for kind, record in (("Contract", theirs), ("Order", order["Id"])):
+            here.salesforce.update(kind, record, {"Stripe_Subscription_Schedule_Id__c": None})
+        here.salesforce.update("Order", order["Id"], {"stripeConnector__Stripe_ID__c": schedule})
+        (order,) = here.salesforce.query(f"SELECT Id FROM Order WHERE ContractId = '{wrong}'")
+        here.salesforce.update("Order", order["Id"], {"stripeConnector__Stripe_ID__c": "sub_sched_gone"})
+        here.forget_calls()
+        return theirs, fresh, wrong
+
+    def test_a_dry_run_says_what_would_become_of_each(self, company: Company) -> None:
+        theirs, fresh, wrong = self.sold(company)
+        schedule, writes = company.here.schedule(), company.here.stripe.writes()
+        code, out, err = company.backfill("--dry-run")
+        assert (code, err) == (0, "")
+        rows = dict(row.strip().split("  ", 1) for row in out.splitlines() if row.strip().startswith("800"))
+        assert rows[theirs].startswith(f"adopted {schedule['id']}: The schedule {schedule['id']} is adopted, which order ")
+        assert rows[fresh] == "created"
+        assert rows[wrong].startswith("refused: What is named does not exist in this Stripe account: sub_sched_gone (order ")
+        assert "  What would become of them: 1 adopted, 1 created, 1 refused" in out
+        assert (company.queued(), company.here.stripe.writes()) == ([], writes)
+
+    def test_as_json(self, company: Company) -> None:
+        theirs, fresh, wrong = self.sold(company)
+        found = json.loads(company.backfill("--dry-run", "--json")[1])
+        said = {one["contract_id"]: one["word"] for one in found["outlooks"]}
+        assert said == {theirs: "adopted", fresh: "created", wrong: "refused"}
+
+    def test_it_costs_nothing_where_it_is_queued(self, company: Company) -> None:
+        self.sold(company)
+        company.backfill()
+        assert company.here.stripe.log == []
+        assert len(company.queued()) == 3
 
 
 def test_a_part_of_it(company: Company) -> None:

@@ -24,7 +24,7 @@ from orderphase.mapping import FILE
 from orderphase.settings import FlowSettings
 from sandbox import build
 from sandbox.clock import Clock
-from sandbox.salesforce_emulator import SalesforceEmulator
+from sandbox.salesforce_emulator import Field, SalesforceEmulator
 from sandbox.serving import Request, Response, Server
 from sandbox.stripe_emulator import StripeEmulator
 from tests.cli.conftest import Command
@@ -265,6 +265,17 @@ def test_records_of_runs_and_write_back_count(here: Deployment) -> None:
     here.monkeypatch.setenv("ORDERPHASE_WRITE_BACK", "ids_only")
     what = "SyncLogRecords is on, but WriteBack is ids_only, so no records of runs are written"
     assert here.found() == (0, [("warning", "Settings", what)])
+
+
+def test_where_another_products_ids_are_read(here: Deployment) -> None:
+    here.monkeypatch.setenv("ORDERPHASE_ADOPT_EXISTING", "on")
+    (told,) = here.found()[1]
+    assert told[:2] == ("warning", "Salesforce")
+    assert told[2].startswith("none of the fields is there in which another product's ids are looked for: Account.stripeGC__")
+    here.org.add_field("Order", Field("stripeConnector__Stripe_ID__c", "string", length=255))
+    assert here.found() == (0, [])
+    here.org.set_access("Order", "stripeConnector__Stripe_ID__c", level="none")
+    assert [severity for severity, *_ in here.found()[1]] == ["warning"]
 
 
 # Several accounts

@@ -16,9 +16,9 @@ from orderphase.stripe.client import StripeConnection
 from tests.flows.catalogue_world import CatalogueWorld, catalogue_world
 from tests.flows.deals import MOMENT, at, codes
 from tests.flows.interruptions import KilledError, mortal
-from tests.flows.predecessors import CPQ, FIELDS, FLOWS, BillingFlows, Connector, seconds
 from tests.flows.world import ACCOUNT, KEY, ORG, World, world
 from tests.org import line
+from tests.predecessors import CPQ, FIELDS, FLOWS, BillingFlows, Connector, seconds
 
 SCHEDULE, CUSTOMER = "Stripe_Subscription_Schedule_Id__c", "Stripe_Customer_Id__c"
 ADOPTING: FieldMapping = read_mapping(f'[adopt]\ncontract = ["{FLOWS}"]\norder = ["{CPQ}", "{FLOWS}"]\n').adopting()
@@ -507,6 +507,38 @@ class TestBeforehand:
         ]
         assert "does not exist in this Stripe account" in looked[2].text
         assert writes(there) == []
+
+
+class TestTheOrg:
+    def test_without_any_of_the_fields(self) -> None:
+        """Salesforce refuses a query that names a field which is not there."""
+        with world() as here:
+            here.mapping = ADOPTING
+            order = here.order(account := here.account(), here.contract(account), line(here.entry(), START, END))
+            assert here.run(order).outcome == "synced"
+            assert len(here.schedules()) == 1
+
+    def test_what_is_spelt_in_another_case(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        there.mapping = read_mapping(f'[adopt]\norder = ["{CPQ.upper()}"]').adopting()
+        report = there.run(sale.order)
+        assert codes(report) == ["schedule_adopted"]
+        assert len(there.schedules()) == 1
+
+    def test_what_must_not_be_read_is_as_if_it_were_not_there(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        there.salesforce.set_access("Order", CPQ, level="none")
+        report = there.run(sale.order)
+        assert codes(report) == ["schedule_adopted"]
+        assert "which its metadata names" in report.message
+
+    def test_it_is_described_once(self, there: World, connector: Connector) -> None:
+        first, second = Sale(there, connector), Sale(there, connector)
+        runs = there.flow()
+        there.run(first.order, runs)
+        there.forget_calls()
+        assert there.run(second.order, runs).outcome == "synced"
+        assert len(there.salesforce.log) == 2
 
 
 def test_an_import_fills_our_own_fields() -> None:

@@ -13,7 +13,7 @@ from orderphase.domain.lines import Discount
 from orderphase.domain.policies import Policies
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError
-from orderphase.stripe.schedules import EXPANDED, read_schedule
+from orderphase.stripe.schedules import EXPANDED, EXPANDED_SUBSCRIPTION, read_schedule, read_subscription
 from tests.domain.builders import line, moment, order
 from tests.domain.stripe_desk import METADATA, Desk, Json
 
@@ -147,6 +147,53 @@ class TestRead:
         source = shown(desk)
         source["phases"][0]["items"][0]["quantity"] = None
         assert read_schedule(source).phases[0].quantities == {desk.prices["A"]: None}
+
+
+class TestSubscriptionsWithoutASchedule:
+    def test_what_one_bills_is_one_phase(self, desk: Desk) -> None:
+        held, price = read_subscription(self.bare(desk)), desk.prices["A"]
+        (phase,) = held.phases
+        assert (held.bare, held.live, held.subscription_lives, held.current) == (True, False, True, phase)
+        assert held.id == held.subscription_id == self.bare(desk)["id"]
+        assert (held.customer, held.currency, held.end_behavior) == (desk.customer, "USD", "release")
+        assert (phase.start, phase.end) == (moment("2025-03-01"), moment("2025-04-01"))
+        assert (phase.quantities, phase.collection_method, phase.days_until_due) == ({price: 2}, "send_invoice", 30)
+        assert values(held, price) == [[EIGHTH, TEN]]
+        running = self.bare(desk)["discounts"][0]["id"]
+        assert [one.id for one in phase.discounts_at(None)] == [running]
+
+    def test_one_that_is_to_be_cancelled_ends_then(self, desk: Desk) -> None:
+        until = moment("2025-08-01")
+        held = read_subscription({**self.bare(desk), "cancel_at": int(until.timestamp())})
+        assert (held.phases[0].end, held.end_behavior, held.subscription_lives) == (until, "cancel", True)
+
+    def test_one_that_is_over(self, desk: Desk) -> None:
+        desk.call("DELETE", f"subscriptions/{self.bare(desk)['id']}")
+        held = read_subscription(self.bare(desk))
+        assert (held.bills, held.ended_at) == (False, desk.now)
+
+    def test_lines_that_its_items_name(self, desk: Desk) -> None:
+        """By the key of Stripe's connector for CPQ, where ours is not there."""
+        bare = self.bare(desk)
+        for told, lines in (
+            ({"salesforce_order_item_id": "802A"}, ["802A"]),
+            ({"salesforce_order_item_ids": "802B,802C", "salesforce_order_item_id": "802A"}, ["802B", "802C"]),
+        ):
+            bare["items"]["data"][0]["metadata"] = told
+            assert read_subscription(bare).line_prices == dict.fromkeys(lines, desk.prices["A"])
+
+    @pytest.mark.parametrize("name", ["id", "customer", "currency", "start_date", "items"])
+    def test_the_field_that_is_wrong_is_named(self, desk: Desk, name: str) -> None:
+        with pytest.raises(DataError, match=rf"subscription\.{name}"):
+            read_subscription({**self.bare(desk), name: []})
+
+    @staticmethod
+    def bare(desk: Desk) -> Json:
+        """The subscription once its schedule has let it go: nobody can tell that it has had one."""
+        if desk.schedule["status"] == "active":
+            desk.call("POST", f"subscription_schedules/{desk.schedule_id}/release")
+        found = desk.objects("subscription")[0]
+        return desk.call("GET", f"subscriptions/{found['id']}", expand=list(EXPANDED_SUBSCRIPTION))
 
 
 class TestUnexpanded:

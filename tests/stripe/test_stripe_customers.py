@@ -10,7 +10,7 @@ import pytest
 
 from orderphase.domain.account import Account, Address
 from orderphase.errors import DataError, UnknownOutcomeError
-from orderphase.stripe.customers import clearing, customer_details
+from orderphase.stripe.customers import Customers, clearing, customer_details
 from sandbox.stripe_emulator import parameters
 from tests.flows.world import ORG
 from tests.stripe.stripe_account import Stripe
@@ -50,6 +50,18 @@ class TestCustomers:
         }
         assert len(ids) == 3
         assert stripe.customers().find({**IDENTITY, "salesforce_account_id": "001000000000003AAA"}) is None
+
+    @pytest.mark.parametrize(("org", "found"), [(None, True), (ORG, True), (OTHER_ORG, False)])
+    def test_one_that_another_product_has_made(self, stripe: Stripe, org: str | None, found: bool) -> None:
+        """It names the account, and need not name the org: where that is adopted, it is the account's."""
+        named = {"salesforce_account_id": ACME.id, **({"salesforce_org_id": org} if org else {})}
+        connection = stripe.connection()
+        made = connection.call(connection.api.customers.create, {"metadata": named}).id
+        adopting = Customers(connection, adopting=True)
+        assert (adopting.of_account(ACME.id, org_id=ORG) == made) is found
+        assert (stripe.customers().of_account(ACME.id, org_id=ORG) == made) is (org == ORG)
+        taken, new = adopting.ensure(ACME, customer_details(ACME, org_id=ORG).params, org_id=ORG)
+        assert (taken == made, new) == (found, not found)
 
     def test_while_the_search_lags_the_key_finds_it(self, stripe: Stripe) -> None:
         stripe.emulator.lag_search(timedelta(hours=1))

@@ -371,6 +371,8 @@ class Adopt(_Fields):
     @property
     def fields(self) -> dict[str, FieldNames]:
         """The fields, by object; nothing where nothing is looked for."""
+        if not self.existing:
+            return {}
         named = {
             "Account": self.account,
             "Contract": self.contract,
@@ -378,7 +380,7 @@ class Adopt(_Fields):
             "Product2": self.product,
             "PricebookEntry": self.price_book_entry,
         }
-        return {name: fields for name, fields in named.items() if fields} if self.existing else {}
+        return {name: fields for name, fields in named.items() if fields}
 
 
 class ExtraMetadata(_Fields):

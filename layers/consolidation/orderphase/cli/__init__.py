@@ -112,8 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "same command goes on; when all is done, it finds nothing. Exit code 0; 2 when reconciliation is off in the stack, "
         "nothing says where to look, or a system cannot be reached.",
         epilog="Where it looks: as orderphase replay. A contract that Stripe bills already by a schedule that Salesforce does "
-        "not name would get another one: enter that schedule's id on the Contract beforehand, and look at a few orders with "
-        "orderphase preview.",
+        "not name would get another one: enter that schedule's id on the Contract beforehand, or set the template's parameter "
+        "AdoptExisting to on, by which it is looked for and the dry run says what would become of each contract. Look at a few "
+        "orders with orderphase preview.",
     )
     command.add_argument("--stack", metavar="NAME", type=said, help="the deployed CloudFormation stack that would do it")
     command.add_argument("--dry-run", action="store_true", help="queue nothing, say how many and which")

@@ -135,8 +135,14 @@ class Connector(Predecessor):
         return str(made.subscription)
 
 
+@dataclass
 class BillingFlows(Predecessor):
-    """Stripe's extension: its ids in fields of the company's choice, classic billing, and no metadata that is published."""
+    """Stripe's extension: its ids in fields of the company's choice, classic billing, and no metadata that is published.
+
+    field: in which it keeps the schedule's id, on Contract and Order.
+    """
+
+    field: str = FLOWS
 
     def catalogue_field(self, kind: str) -> str:
         return {"Product2": "Stripe_Product_Id__c", "PricebookEntry": "Stripe_Price_Id__c"}[kind]
@@ -175,7 +181,7 @@ class BillingFlows(Predecessor):
                 "phases": sent,
             }
         )
-        self.org.salesforce.update("Contract", contract, {FLOWS: made.id})
+        self.org.salesforce.update("Contract", contract, {self.field: made.id})
         for order in orders:
-            self.org.salesforce.update("Order", order, {FLOWS: made.id})
+            self.org.salesforce.update("Order", order, {self.field: made.id})
         return str(made.id)
