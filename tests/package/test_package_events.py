@@ -22,7 +22,7 @@ from orderphase.ingress.events import (
     parse,
 )
 from orderphase.mapping import FieldMapping
-from tests.package.flows import Flow
+from tests.package.flow_graph import Flow
 from tests.package.sources import BASE, PROJECT, found, members, text, texts
 
 APEX = (PROJECT / BASE / "main" / "default" / "classes" / "OrderphaseEvents.cls").read_text("utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.salesforce_emulator.objects import standard_schema
 from sandbox.salesforce_emulator.schema import SObject
-from tests.package.flows import NODES, RESOURCES, Flow
+from tests.package.flow_graph import NODES, RESOURCES, Flow
 from tests.package.sources import DIRECTORIES, PROJECT, custom_fields, every, found, members, text, texts
 
 SCHEMA = standard_schema(())
