@@ -184,6 +184,15 @@ def test_what_no_repetition_helps_becomes_a_dead_letter_at_once(stage: Stage) ->
     assert stage.status(order) == "Synced"
 
 
+def test_a_dead_letter_keeps_the_id_that_its_message_had(stage: Stage) -> None:
+    order, contract = stage.sold()
+    stage.here.salesforce.inject("refuse", error="API_DISABLED_FOR_ORG", path="/composite", times=9)
+    sent = message(order, contract, correlation=None)
+    assert stage.take(sent) == []
+    (letter,) = dead_letters()
+    assert letter["MessageAttributes"]["correlation_id"]["StringValue"] == sent["messageId"]
+
+
 def test_a_function_that_is_not_set_up_says_what_is_missing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     order, contract = stage.sold()
     monkeypatch.delenv("ORDERPHASE_STRIPE_SECRET")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -487,6 +487,31 @@ def test_salesforce_is_told_who_asks(org: Service) -> None:
     org.emulator.handle = listen  # type: ignore[method-assign]  # listens before the real one
     org.client.call("GET", "limits")
     assert seen[-1] == "client=orderphase"
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ("api-usage=18/5000", [0.36]),
+        ("api-usage=4500/5000; per-app-api-usage=17/250(appName=sample-connected-app)", [90]),
+        ("per-app-api-usage=17/250(appName=sample-connected-app); api-usage=5500/5000", [110]),
+        ("per-app-api-usage=17/250(appName=x)", []),
+        ("api-usage=1/0", []),
+        ("api-usage=many", []),
+        ("", []),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 403])
+def test_how_much_of_the_orgs_calls_is_used_up(said: str, used: list[float], status: int) -> None:
+    """Also by the answer that refuses because there are none left."""
+    told: list[float] = []
+    fine = Response(body={}, headers={"Sforce-Limit-Info": said})
+    refused = replace(refusal("REQUEST_LIMIT_EXCEEDED", 403), headers={"Sforce-Limit-Info": said})
+    with scripted(lambda _: fine if status == 200 else refused) as (client, _):
+        client._used = told.append
+        with nullcontext() if status == 200 else pytest.raises(TransientError):
+            client.call("GET", "limits")
+    assert told == pytest.approx(used)
 
 
 def test_a_netrc_does_not_take_the_place_of_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,14 @@ def test_a_replay_is_the_same_message_again(sqs: SQSClient, queue: Queue, letter
     assert letters.count(FLOW) == 0
 
 
+def test_a_letter_without_a_correlation_id_goes_on_under_its_own(sqs: SQSClient, queue: Queue, letters: DeadLetters) -> None:
+    die(sqs, queue.dead_letters)
+    (letter,) = letters.receive(FLOW, 10)
+    letters.replay(letter)
+    (message,) = queued(sqs, queue.url)
+    assert message["MessageAttributes"]["correlation_id"]["StringValue"] == letter.message_id
+
+
 def test_each_replay_has_an_id_of_its_own(sqs: SQSClient, queue: Queue, letters: DeadLetters) -> None:
     """SQS drops what has the id of a message of the last five minutes; nothing would tell."""
     die(sqs, queue.dead_letters)

@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from orderphase.domain.findings import Finding, finding
 from orderphase.errors import ConfigurationError, OrderphaseError, TransientError
-from orderphase.store.sync_log import Entry, SyncLog
+from orderphase.store.sync_log import Asked, Entry, SyncLog
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -120,6 +120,20 @@ def test_as_many_findings_as_fit_are_all_there(dynamodb: DynamoDBClient) -> None
     item = added(dynamodb, replace(ENTRY, findings=many(500, "Nothing is billed.")))
     assert len(item["findings"]) == 500
     assert "findings_left_out" not in item
+
+
+def test_reading_is_classified(dynamodb: DynamoDBClient) -> None:
+    day = Asked(STARTED, STARTED + timedelta(hours=1))
+    SyncLog(dynamodb, "sync_log").add(ENTRY)
+    for operation, error in (("query", ConfigurationError), ("batch_get_item", TransientError)):
+        with Stubber(dynamodb) as stub:
+            if operation == "batch_get_item":
+                key = {"contract_id": {"S": "800A"}, "entry_id": {"S": "x"}}
+                stub.add_response("query", {"Items": [key]})
+            code = "AccessDeniedException" if error is ConfigurationError else "ThrottlingException"
+            stub.add_client_error(operation, service_error_code=code, http_status_code=400)
+            with pytest.raises(error, match=r"the sync log: "):
+                SyncLog(dynamodb, "sync_log").entries(day, limit=1, whole=True)
 
 
 @pytest.mark.parametrize(
