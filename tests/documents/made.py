@@ -46,7 +46,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def code(text: object) -> str:
-    """As code, or that there is nothing."""
+    """As code, or that there is nothing; of several, each."""
+    if isinstance(text, tuple):
+        return ", ".join(map(code, text)) or "(empty)"
     return "(empty)" if text in (None, "") else f"`{text}`"
 
 

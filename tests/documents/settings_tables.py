@@ -62,15 +62,15 @@ VALUES = {
 }
 """What a parameter takes, where its pattern says it to machines alone."""
 
-SEE = {"MoreStripeAccounts": "Several Stripe accounts", "IgnoreOwnEvents": "Loop guard"}
-"""The section of the page that tells more."""
+SEE = {"MoreStripeAccounts": link("Several Stripe accounts"), "IgnoreOwnEvents": link("Loop guard")}
+"""Where more is told."""
 
 
 def parameters() -> str:
     """Every parameter of the template."""
     rows = []
     for name, given in TEMPLATE["Parameters"].items():
-        more = f" See {link(SEE[name])}." if name in SEE else ""
+        more = f" See {SEE[name]}." if name in SEE else ""
         rows.append([code(name), code(given["Default"]), values_of(name, given), _emphasised(given["Description"]) + more])
     return table(["Parameter", "Default", "Values", "Meaning"], rows)
 
