@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +18,9 @@ _MARK = '_status=$?; printf \'\\036%d\\036\\n\' "$_status"; (exit "$_status")'
 def folder_like_the_root(folder: Path) -> Path:
     """Make `folder` look like the project's: what a command leaves in it is left in no clone."""
     for one in ROOT.iterdir():
-        if one.name not in (".stack", ".git"):
+        if one.name not in (".stack", ".git", ".venv"):
             (folder / one.name).symlink_to(one)
+    (folder / ".venv").symlink_to(sys.prefix)
     return folder
 
 
