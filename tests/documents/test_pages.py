@@ -16,6 +16,7 @@ from orderphase.stripe.customers import CURRENCY, FIRST
 from sandbox.build import ROOT
 from tests.documents.blocks import DOCUMENTS, blocks_of
 from tests.documents.made import anchor
+from tests.documents.pictures import PICTURES
 from tests.documents.reading import prose, table_below
 
 DOCS = ROOT / "docs"
@@ -76,6 +77,14 @@ def test_every_document_can_be_reached_from_the_index() -> None:
         links = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+\.md)", prose(page))}
         ahead |= links - found
     assert {document for document in DOCUMENTS if document.is_relative_to(DOCS)} <= found
+
+
+def test_every_snapshot_is_tried_where_it_is_linked() -> None:
+    for snapshot in (DOCS / "how-to").glob("*.json"):
+        pages = [page for page in (DOCS / "how-to").glob("*.md") if f"]({snapshot.name})" in page.read_text()]
+        shown = [f"docs/how-to/{snapshot.name}" in page.read_text() for page in pages]
+        drawn = any(source == f"docs/how-to/{snapshot.name}" for source, _ in PICTURES.values())
+        assert any(shown) or drawn, snapshot.name
 
 
 def test_the_decisions_are_numbered() -> None:

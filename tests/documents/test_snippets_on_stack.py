@@ -17,7 +17,7 @@ from sandbox.build import ROOT
 from sandbox.stack import STACK_NAME, LocalStack
 from tests.documents import aws, session
 from tests.documents.blocks import claimed
-from tests.stack.company import Company
+from tests.stack.company import DEADLINE, Company
 
 pytestmark = pytest.mark.stack
 
@@ -49,7 +49,7 @@ def test_the_commands_of_a_document_do_what_it_says(
 ) -> None:
     company = Company(stack)
     order = company.draft(company.account(), company.entry())
-    stack.settle()
+    stack.settle(DEADLINE)
     folder = session.folder_like_the_root(tmp_path)
     (folder / "bin").mkdir()
     command = folder / "bin" / "aws"
@@ -70,4 +70,4 @@ def test_the_commands_of_a_document_do_what_it_says(
     blocks = [block for block in claimed("stack") if block.document == document]
     session.run(blocks, folder, environment, {CALLED: STACK_NAME, FRONT_DOOR: stack.url})
     # What the commands have queued is nothing that another test expects.
-    stack.settle()
+    stack.settle(DEADLINE)
