@@ -62,7 +62,12 @@ VALUES = {
 }
 """What a parameter takes, where its pattern says it to machines alone."""
 
-SEE = {"MoreStripeAccounts": link("Several Stripe accounts"), "IgnoreOwnEvents": link("Loop guard")}
+SEE = {
+    "GradualDeployment": "[Gradual deployment](deploying.md#gradual-deployment)",
+    "MoreStripeAccounts": link("Several Stripe accounts"),
+    "IgnoreOwnEvents": link("Loop guard"),
+    "AdoptExisting": "[Moving over](moving-over.md)",
+}
 """Where more is told."""
 
 

@@ -29,6 +29,17 @@ def test_is_complete(name: str) -> None:
     assert environment["deploy"]["parameters"]["fail_on_empty_changeset"] is False
 
 
+def test_whoever_names_no_environment_is_asked_first() -> None:
+    """Without an environment the stack keeps its parameters: here is what else `sam deploy` has to know, and no parameter."""
+    assert CONFIG["default"]["deploy"]["parameters"] == {
+        "capabilities": "CAPABILITY_IAM",
+        "resolve_s3": True,
+        "confirm_changeset": True,
+        "fail_on_empty_changeset": False,
+    }
+    assert "parameter_overrides" not in CONFIG["default"]["global"]["parameters"]
+
+
 @environments
 def test_gives_build_and_deploy_the_same_parameters(name: str) -> None:
     overrides = dict(entry.split("=", 1) for entry in CONFIG[name]["global"]["parameters"]["parameter_overrides"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from itertools import combinations, product
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,7 @@ from orderphase.settings import (
 from orderphase.store.contracts import LEASE
 from orderphase.store.sync_log import DAY_INDEX, ORDER_INDEX
 from orderphase.stripe import client as stripe_client
-from sandbox.build import CLOCKED, FLOWS, FUNCTIONS, WEBHOOKS
+from sandbox.build import CLOCKED, FLOWS, FUNCTIONS, ROOT, WEBHOOKS
 from sandbox.build import QUEUES as QUEUED
 from tests.invocation import Context
 from tests.template.cloudformation import as_list, granted, load, of_type, statements, targets, translate
@@ -165,6 +166,12 @@ def translated() -> dict[str, Any]:
     return translate(TEMPLATE)
 
 
+@pytest.fixture(scope="module")
+def gradual() -> dict[str, Any]:
+    """The same, where versions go live bit by bit."""
+    return translate(TEMPLATE, GradualDeployment="true", TrafficShifting="Linear10PercentEvery1Minute")
+
+
 def test_a_stage_waits_until_the_account_may_write_access_logs(translated: dict[str, Any]) -> None:
     waits = as_list(translated["Resources"]["Api"]["DependsOn"])
     assert "ApiGatewayAccount" in waits
@@ -276,6 +283,90 @@ class TestReleases:
         assert self.versions(TEMPLATE) == self.versions(load())
 
 
+class TestGradualDeployment:
+    """Calls are led to a new version bit by bit where the owner wants that, and CodeDeploy is not needed where not."""
+
+    CODEDEPLOY = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup")
+
+    def test_by_default_there_is_nothing_of_codedeploy(self, translated: dict[str, Any]) -> None:
+        assert not [one for one in translated["Resources"].values() if one["Type"] in self.CODEDEPLOY]
+        assert "CodeDeployServiceRole" not in translated["Resources"]
+        assert not [alias for alias in translated["Resources"].values() if "UpdatePolicy" in alias]
+        conditions = TEMPLATE["Conditions"]
+        assert not worth(
+            conditions["DeploysGradually"], {"GradualDeployment": TEMPLATE["Parameters"]["GradualDeployment"]["Default"]}
+        )
+
+    @functions
+    def test_its_alias_moves_as_it_is_told(self, name: str, gradual: dict[str, Any]) -> None:
+        policy = gradual["Resources"][f"{name}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        group = gradual["Resources"][policy["DeploymentGroupName"]["Ref"]]["Properties"]
+        assert group["DeploymentConfigName"] == {
+            "Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": "Linear10PercentEvery1Minute"}]
+        }
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        assert group["AlarmConfiguration"]["Enabled"] is True
+        (alarm,) = group["AlarmConfiguration"]["Alarms"]
+        condition, named, otherwise = alarm["Name"]["Fn::If"]
+        assert (condition, otherwise) == ("DeploysGradually", {"Ref": "AWS::NoValue"})
+        assert named == {"Ref": f"{name.removesuffix('Function')}VersionAlarm"}
+
+    @functions
+    def test_what_stops_it_is_its_new_version_alone(self, name: str, gradual: dict[str, Any]) -> None:
+        """An alarm that is in alarm beforehand would keep the version away that mends what it tells of."""
+        alarm = gradual["Resources"][f"{name.removesuffix('Function')}VersionAlarm"]
+        version = gradual["Resources"][f"{name}Aliaslive"]["Properties"]["FunctionVersion"]
+        assert alarm["Condition"] == "DeploysGradually"
+        given = alarm["Properties"]
+        assert given["Dimensions"] == [
+            {"Name": "FunctionName", "Value": {"Ref": name}},
+            {"Name": "Resource", "Value": {"Fn::Sub": f"${{{name}}}:live"}},
+            {"Name": "ExecutedVersion", "Value": version},
+        ]
+        assert (given["Namespace"], given["MetricName"], given["Statistic"]) == ("AWS/Lambda", "Errors", "Sum")
+        # The shortest time that there is to see it in is five minutes.
+        assert given["Period"] * given["EvaluationPeriods"] == 60
+        assert (given["Threshold"], given["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+
+    def test_every_way_that_codedeploy_knows_can_be_chosen(self) -> None:
+        parameter = TEMPLATE["Parameters"]["TrafficShifting"]
+        for choice in parameter["AllowedValues"]:
+            assert re.fullmatch(r"Canary10Percent(5|10|15|30)Minutes|Linear10PercentEvery(1Minute|(2|3|10)Minutes)", choice)
+        assert len(set(parameter["AllowedValues"])) == 8
+
+    def test_how_versions_go_live_is_not_what_a_version_is(self, gradual: dict[str, Any], translated: dict[str, Any]) -> None:
+        """Switching it publishes no version, and so leads no call elsewhere."""
+        for name in FUNCTION_PROPERTIES:
+            alias = f"{name}Aliaslive"
+            assert gradual["Resources"][alias]["Properties"] == translated["Resources"][alias]["Properties"]
+
+
+class TestRepository:
+    """What the Serverless Application Repository shows is what the project says of itself."""
+
+    SHOWN = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
+
+    def test_it_is_of_the_version_of_the_package(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert self.SHOWN["SemanticVersion"] == project["version"]
+        assert self.SHOWN["Name"] == project["name"]
+        assert self.SHOWN["Description"] == f"{project['description']}."
+        assert self.SHOWN["SpdxLicenseId"] == project["license"]
+
+    def test_its_files_are_there(self) -> None:
+        for name in ("LicenseUrl", "ReadmeUrl"):
+            assert (ROOT / self.SHOWN[name]).is_file()
+
+    def test_it_says_what_the_repository_takes(self) -> None:
+        # Serverless Application Repository, CreateApplication.
+        assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", self.SHOWN["Name"])
+        assert len(self.SHOWN["Description"]) <= 256
+        assert re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", self.SHOWN["Author"])
+        assert len(self.SHOWN["Author"]) <= 127
+        assert len(self.SHOWN["Labels"]) <= 10
+        assert all(re.fullmatch(r"[a-zA-Z0-9+_:/@-]{1,127}", label) for label in self.SHOWN["Labels"])
+
+
 class TestQueues:
     @pytest.mark.parametrize("name", QUEUES)
     def test_is_encrypted_and_takes_nothing_but_tls(self, name: str) -> None:
@@ -354,7 +445,9 @@ class TestQueues:
             for name, function in FUNCTION_PROPERTIES.items()
             if any(event["Type"] == "ScheduleV2" for event in function["Events"].values())
         }
-        alarms = [alarm for alarm in ALARMS.values() if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")]
+        errors = [alarm for alarm in ALARMS.values() if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")]
+        # Those of more dimensions are of one version; see TestGradualDeployment.
+        alarms = [alarm for alarm in errors if len(alarm["Dimensions"]) == 1]
         assert {name for alarm in alarms for name in targets(alarm["Dimensions"][0]["Value"])} == clocked == set(CLOCKED)
 
     @pytest.mark.parametrize("name", CLOCKED)
@@ -495,7 +588,8 @@ class TestSwitches:
 class TestTables:
     @pytest.mark.parametrize("name", TABLES)
     def test_is_kept_encrypted_and_recoverable(self, name: str) -> None:
-        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+        # CloudFormation: kept whatever becomes of the stack, but for one that could not be made.
+        assert (RESOURCES[name]["DeletionPolicy"], RESOURCES[name]["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
         assert TABLES[name]["BillingMode"] == "PAY_PER_REQUEST"
         assert TABLES[name]["SSESpecification"] == {"SSEEnabled": True}
         assert TABLES[name]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
