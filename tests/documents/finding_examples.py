@@ -14,10 +14,13 @@ from orderphase.domain.findings import Finding
 from orderphase.flows.order_activation import OrderActivation
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.snapshot import read_situated
+from orderphase.settings import StripeCredentials
+from orderphase.stripe.client import StripeConnection
 from tests.domain import builders
 from tests.flows.deals import MOMENT, Deal, at, contract_in, sold
 from tests.flows.world import KEY, ORG, World, world
 from tests.org import line as org_line
+from tests.predecessors import CPQ, FIELDS, Connector
 
 NOW = "2024-12-15T12:00:00Z"
 
@@ -345,10 +348,44 @@ def _elsewhere(here: World) -> Any:
     return here.run(deal.order)
 
 
+def _of_the_connector(here: World, quantity: int = 1, **of_second_half: Any) -> str:
+    """An order for a year that Stripe's connector for CPQ bills in two phases, so many of it."""
+    here.mapping = FieldMapping().adopting()
+    given = StripeCredentials.model_validate({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": here.stripe_url})
+    connector = Connector(here, StripeConnection(given).api)
+    account, entry = here.account(), here.entry()
+    placed = here.order(account, here.contract(account), org_line(entry, "2026-12-01", "2027-12-01"))
+    items = {here.lines_of(placed)[0]: (connector.price(entry), quantity)}
+    halves = ("2026-12-01", "2027-06-01", items), ("2027-06-01", "2027-12-01", items)
+    connector.schedule(placed, connector.customer(account), *halves, **of_second_half)
+    here.clock.advance(MOMENT)
+    return placed
+
+
+def _adopted_from_nowhere(here: World) -> Any:
+    placed = _of_the_connector(here)
+    here.salesforce.update("Order", placed, {CPQ: "sub_sched_gone"})
+    return here.run(placed)
+
+
+def _items_dropped(here: World) -> Any:
+    fee = {"price_data": {"product": "prod_setup", "currency": "usd", "unit_amount": 500}}
+    here.post_to_stripe("/v1/products", id="prod_setup", name="Set-up")
+    placed = _of_the_connector(here, add_invoice_items=[fee])
+    here.salesforce.update("OrderItem", here.lines_of(placed)[0], {"Quantity": 2})
+    return here.run(placed, on_drift="repair")
+
+
+_PACKAGES = {"stripe_package": True, "fields": FIELDS}
+
 _TWO_KEYS = {"keys": {"sk_test_uk": "acct_uk"}}
 
 _EXAMPLES |= {
     "schedule_edited": _run(_edited),
+    "schedule_adopted": _run(lambda here: here.run(_of_the_connector(here)), **_PACKAGES),
+    "adopted_differs": _run(lambda here: here.run(_of_the_connector(here, 3)), **_PACKAGES),
+    "items_dropped": _run(_items_dropped, **_PACKAGES),
+    "not_adopted": _run(_adopted_from_nowhere, **_PACKAGES),
     "schedule_missing": _run(_schedule_gone),
     "customer_deleted": _run(_customer_deleted),
     "missing_account_name": _run(_no_name),

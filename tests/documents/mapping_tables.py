@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from orderphase.mapping import Adopt, Defaults, ExtraMetadata, FieldMapping, Search
+from sandbox.salesforce_emulator.package import fields_of
+from sandbox.salesforce_emulator.schema import Field
 from tests.documents.described import meaning
 from tests.documents.made import code, table
 
@@ -14,46 +16,45 @@ MODELS: dict[str, type[BaseModel]] = {
     if isinstance(field.annotation, type) and name not in ("defaults", "search", "adopt", "metadata")
 }
 
-TYPES = {
-    "customer_id": "Text(255), unique",
-    "schedule_id": "Text(255)",
-    "subscription_id": "Text(255)",
-    "sync_status": "Picklist",
-    "sync_message": "Long Text Area(32,768)",
-    "synced_at": "Date/Time",
-    "collection_method": "Text(255)",
-    "days_until_due": "Number(3, 0)",
-    "percent_off": "Percent(5, 2)",
-    "amount_off": "Currency(16, 2)",
-    "stripe_account": "Text(255)",
-    "product_id": "Text(255), unique, external id",
-    "price_book_entry.price_id": "Text(255), unique",
-    "price_id": "Text(255)",
-    "interval": "Picklist",
-    "interval_count": "Number(3, 0)",
-    "object": "Custom object",
-    "order": "Lookup(Order)",
-    "contract": "Lookup(Contract)",
-    "flow": "Text(255)",
-    "event_id": "Text(255)",
-    "run_id": "Text(255)",
-    "outcome": "Text(255)",
-    "message": "Long Text Area(32,768)",
-    "started_at": "Date/Time",
-    "finished_at": "Date/Time",
+OBJECTS = {
+    "account": "Account",
+    "contract": "Contract",
+    "order": "Order",
+    "order_item": "OrderItem",
+    "product": "Product2",
+    "price_book_entry": "PricebookEntry",
+    "sync_log": "Sync_Log__c",
 }
-"""In which type a custom field of ours is best made, by its key; by table and key where it differs."""
+"""The object whose fields a table names. The mirrors belong to another package."""
 
 
 def tables() -> str:
     """Every name that can be given."""
     rows = []
     for name, model in MODELS.items():
+        made = {field.name: field for field in fields_of(OBJECTS[name])} if name in OBJECTS else {}
         for key, field in model.model_fields.items():
-            ours = str(field.default).endswith("__c") and not name.startswith("mirrored")
-            kind = TYPES.get(f"{name}.{key}", TYPES.get(key, "")) if ours else ""
+            ours = made.get(field.default)
+            kind = "Custom object" if field.default == OBJECTS.get(name) else _type(ours) if ours else ""
             rows.append([code(name), code(key), code(field.default), kind, meaning(model, key)])
     return table(["Object", "Key", "Default", "Type", "Meaning"], rows)
+
+
+def _type(field: Field) -> str:
+    """The type of a field of the package, as Salesforce's Setup writes it."""
+    numbers = f"({field.precision - field.scale}, {field.scale})"
+    words = {
+        "string": f"Text({field.length})",
+        "textarea": f"Long Text Area({field.length:,})",
+        "picklist": "Picklist",
+        "double": f"Number{numbers}",
+        "percent": f"Percent{numbers}",
+        "currency": f"Currency{numbers}",
+        "datetime": "Date/Time",
+        "reference": f"Lookup({field.references})",
+    }
+    marks = {"unique": field.unique, "external id": field.external_id}
+    return ", ".join([words[field.kind], *(mark for mark, holds in marks.items() if holds)])
 
 
 def defaults() -> str:

@@ -128,7 +128,7 @@ class ContractFields(_Fields):
     written = ("schedule_id", "subscription_id")
 
     schedule_id: FieldName = "Stripe_Subscription_Schedule_Id__c"
-    """The Stripe schedule; written."""
+    """The Stripe schedule; written. Make it unique."""
     subscription_id: FieldName = "Stripe_Subscription_Id__c"
     """The Stripe subscription, once it has begun; written."""
     stripe_account: OptionalField = None
@@ -145,7 +145,7 @@ class OrderFields(_Fields):
     end_date: FieldName = "EndDate"
     """When lines end that say nothing themselves."""
     schedule_id: FieldName = "Stripe_Subscription_Schedule_Id__c"
-    """As on the contract; written."""
+    """As on the contract; written. All orders of a contract have the same."""
     subscription_id: FieldName = "Stripe_Subscription_Id__c"
     """As on the contract; written."""
     sync_status: FieldName = "Stripe_Sync_Status__c"
