@@ -1,8 +1,8 @@
 """The commands of all documents that need systems, document by document in one shell, against the local stack.
 
 A document names these: `orderphase-prod` for the deployed stack, `http://127.0.0.1:8787` for its front door, "$ORDER_ID" and
-"$CONTRACT_ID" for an order that waits to be activated and its contract, "$secret" for the webhook's secret, and the stack's
-outputs by their names. The secrets behind the outputs are copies: what a document writes into them harms nothing.
+"$CONTRACT_ID" for an order that is billed and its contract, "$secret" for the webhook's secret, and the stack's outputs by
+their names. The secrets behind the outputs are copies: what a document writes into them harms nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CALLED = "orderphase-prod"
 FRONT_DOOR = "http://127.0.0.1:8787"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def secrets(stack: LocalStack) -> Iterator[dict[str, str]]:
     """A copy of each secret of the stack, by the name of its output."""
     manager = stack.aws("secretsmanager")
@@ -43,13 +43,20 @@ def secrets(stack: LocalStack) -> Iterator[dict[str, str]]:
         manager.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
 
 
+@pytest.fixture(scope="module")
+def variables(stack: LocalStack, secrets: dict[str, str]) -> dict[str, str]:
+    """What the documents name, and where the stack's AWS is."""
+    company = Company(stack)
+    order = company.sell(company.account(), company.entry())
+    contract = company.synced(order)["ContractId"]
+    known = {"ORDER_ID": order, "CONTRACT_ID": contract, "secret": stack.webhook_secret}
+    return {**stack.local_aws.environment(), **stack.outputs, **secrets, **known}
+
+
 @pytest.mark.parametrize("document", sorted({block.document for block in claimed("stack")}), ids=lambda path: path.name)
 def test_the_commands_of_a_document_do_what_it_says(
-    stack: LocalStack, secrets: dict[str, str], document: Path, tmp_path: Path
+    stack: LocalStack, variables: dict[str, str], document: Path, tmp_path: Path
 ) -> None:
-    company = Company(stack)
-    order = company.draft(company.account(), company.entry())
-    stack.settle(DEADLINE)
     folder = session.folder_like_the_root(tmp_path)
     (folder / "bin").mkdir()
     command = folder / "bin" / "aws"
@@ -58,15 +65,7 @@ def test_the_commands_of_a_document_do_what_it_says(
     else:
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{aws.__file__}" "$@"\n')
         command.chmod(0o700)
-    environment = {
-        **stack.local_aws.environment(),
-        **stack.outputs,
-        **secrets,
-        "PATH": f"{command.parent}:/usr/local/bin:/usr/bin:/bin",
-        "ORDER_ID": order,
-        "CONTRACT_ID": company.record("Order", order)["ContractId"],
-        "secret": stack.webhook_secret,
-    }
+    environment = variables | {"PATH": f"{command.parent}:/usr/local/bin:/usr/bin:/bin"}
     blocks = [block for block in claimed("stack") if block.document == document]
     session.run(blocks, folder, environment, {CALLED: STACK_NAME, FRONT_DOOR: stack.url})
     # What the commands have queued is nothing that another test expects.
