@@ -303,6 +303,15 @@ class TestSubscriptionsWithoutASchedule:
                 (held,) = [one for one in there.stripe.objects(ACCOUNT, "subscription") if one["id"] == subscription]
                 assert (held["status"], held["schedule"]) == ("active", there.record("Order", order)[SCHEDULE])
 
+    @pytest.mark.parametrize("mode", ["now", "at_period_end"])
+    def test_one_that_is_cancelled_before_it_is_taken_over(self, there: World, connector: Connector, mode: str) -> None:
+        order, subscription = self.sold(there, connector)
+        assert there.cancel(order, asked={"mode": mode}).outcome == "synced"
+        assert there.record("Order", order)["Stripe_Sync_Status__c"] == "Cancelled"
+        held = there.subscription()
+        assert held["id"] == subscription
+        assert (held["status"], bool(held["cancel_at"])) == (("canceled", False) if mode == "now" else ("active", True))
+
     def test_one_that_is_over(self, there: World, connector: Connector) -> None:
         order, subscription = self.sold(there, connector)
         connector.api.subscriptions.cancel(subscription)
