@@ -158,7 +158,7 @@ class TestWhereWhatExistsIsAdopted:
     def sold(self, company: Company) -> tuple[str, str, str]:
         """Contracts that are billed by somebody else, that nobody bills, and that name what is not there; by that schedule."""
         here = company.here
-        theirs, fresh, wrong = company.sell(3)
+        (theirs,), (fresh,), (wrong,) = company.sell(), company.sell(), company.sell()
         (order,) = here.salesforce.query(f"SELECT Id FROM Order WHERE ContractId = '{theirs}'")
         assert here.run(order["Id"]).outcome == "synced"
         schedule = here.schedule()["id"]

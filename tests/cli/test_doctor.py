@@ -271,7 +271,8 @@ def test_where_another_products_ids_are_read(here: Deployment) -> None:
     here.monkeypatch.setenv("ORDERPHASE_ADOPT_EXISTING", "on")
     (told,) = here.found()[1]
     assert told[:2] == ("warning", "Salesforce")
-    assert told[2].startswith("none of the fields is there in which another product's ids are looked for: Account.stripeGC__")
+    looked = "no field of Contract or Order is there in which another product's schedules are looked for: "
+    assert told[2] == f"{looked}Order.stripeConnector__Stripe_ID__c"
     here.org.add_field("Order", Field("stripeConnector__Stripe_ID__c", "string", length=255))
     assert here.found() == (0, [])
     here.org.set_access("Order", "stripeConnector__Stripe_ID__c", level="none")

@@ -235,6 +235,27 @@ class TestByTheirMetadata:
         there.run(sale.order)
         assert len(there.schedules()) == 2
 
+    def test_what_names_nobody_and_bills_the_same_is_not_billed_again(self, there: World, flows: BillingFlows) -> None:
+        """As what the extension has made, where nobody has said in which fields it keeps its ids."""
+        there.mapping = FieldMapping().adopting()
+        account, entry = there.account(), there.entry()
+        contract = there.contract(account)
+        order = there.order(account, contract, line(entry, START, END))
+        customer, price = flows.customer(account), flows.price(entry)
+        made = flows.schedule(contract, [order], customer, (START, END, {price: 1}))
+        settle(there)
+        report = there.run(order)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+        assert made in report.message
+        other = there.order(account, there.contract(account), line(there.entry(), START, END))
+        assert there.run(other).outcome == "synced", "of another price it is another thing"
+        there.salesforce.update("Contract", contract, {SCHEDULE: made})
+        there.clock.advance(MOMENT)
+        assert there.run(order).outcome == "synced"
+        again = there.order(account, there.contract(account), line(entry, START, END))
+        assert there.run(again).outcome == "synced", "what is adopted names its contract"
+        assert len(there.schedules()) == 3
+
     def test_a_new_order_costs_two_lists(self, there: World, connector: Connector) -> None:
         sale = Sale(there, connector)
         runs = there.flow()
@@ -427,6 +448,21 @@ class TestWhatItSays:
         assert (report.outcome, codes(report)) == (outcome, ["items_dropped"])
         kept = [len(phase["add_invoice_items"]) for phase in there.schedules()[1]["phases"]]
         assert kept == ([0, 1] if policy == "error" else [0, 0])
+
+    def test_what_a_phase_has_billed_once_stays_billed_once(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector, told=False)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        product = there.stripe.objects(ACCOUNT, "product")[0]["id"]
+        fee = connector.api.prices.create({"product": product, "currency": "usd", "unit_amount": 500}).id
+        first, later = (START, MIDDLE, {sale.line: (sale.price, 1)}), (MIDDLE, END, {sale.line: (sale.price, 1)})
+        connector.schedule(sale.order, sale.customer, first, later, add_invoice_items=[{"price": fee}])
+        at(there, "2027-07-10")
+        billed = there.stripe.invoice_items(ACCOUNT)
+        assert there.run(sale.order).outcome == "synced"
+        there.clock.advance(MOMENT)
+        added = there.order(sale.account, sale.contract, line(there.entry(), "2027-09-01", END), EffectiveDate="2027-09-01")
+        assert there.run(added).outcome == "synced"
+        assert there.stripe.invoice_items(ACCOUNT) == billed
 
     def test_one_that_was_cancelled(self, there: World, connector: Connector) -> None:
         sale = Sale(there, connector)

@@ -44,7 +44,12 @@ class Adoption:
         one that looks for the customer where none is known.
         """
         named = {id_: where for id_, where in state.named.items() if id_.startswith(_SUBSCRIPTION)}
-        ids = named or dict(self._marked(state, org_id, customer))
+        ids, alike = named, list[str]()
+        if not named:
+            ids, alike = self._marked(state, org_id, customer)
+        if alike and not ids:
+            told = ", ".join(alike)
+            return _refused(state, f"The customer is billed by {told} for the same price, and nothing says for which contract.")
         held = dict(self._read(ids))
         if missing := [id_ for id_, one in held.items() if one is None]:
             told = ", ".join(f"{id_} ({ids[id_]})" for id_ in missing)
@@ -68,17 +73,17 @@ class Adoption:
             if other is not None and other.bills and other.id != held.id:
                 yield other, others[id_]
 
-    def _marked(self, state: ContractState, org_id: str, customer: str | None) -> Iterator[tuple[str, str]]:
-        if state.account is None and customer is None:
-            return
-        values = records_of(state)
-        marks = dict.fromkeys(self._keys, values)
+    def _marked(self, state: ContractState, org_id: str, customer: str | None) -> tuple[dict[str, str], list[str]]:
+        """What names the contract by its metadata, and what names none but bills a price that the contract is sold at."""
+        marks = dict.fromkeys(self._keys, records_of(state))
+        lines = [line for order in state.orders for line in order.lines]
+        prices = [price for line in lines if (price := line.price_id or (line.entry and line.entry.price_id))]
         known = [customer] if customer else []
         if not known and state.account is not None:
             known = self._customers.looked_for(state.account, org_id=org_id)
-        for one in known:
-            for id_ in self._stripe.find_marked(marks, org_id=org_id, customer=one):
-                yield id_, "its metadata"
+        found = [self._stripe.find_marked(marks, prices, org_id=org_id, customer=one) for one in known]
+        own = {id_: "its metadata" for one in found for id_ in one.own}
+        return own, [id_ for one in found for id_ in one.alike]
 
     def _read(self, ids: Iterable[str]) -> Iterator[tuple[str, HeldSchedule | None]]:
         for id_ in ids:

@@ -323,8 +323,9 @@ class _Examiner:
         present = [one for one in named if not self.org.follow(*one.split(".")).obstacle] if named else []
         if present:
             self.found.append(Diagnosis("ok", "Salesforce", f"another product's ids are read from {', '.join(present)}"))
-        elif self.uses.adopting:
-            what = f"none of the fields is there in which another product's ids are looked for: {', '.join(named) or 'none'}"
+        if self.uses.adopting and not any(one.startswith(("Contract.", "Order.")) for one in present):
+            looked = ", ".join(one for one in named if one.startswith(("Contract.", "Order."))) or "none is named"
+            what = f"no field of Contract or Order is there in which another product's schedules are looked for: {looked}"
             remedy = "name them as adopt in mapping.toml; without, what bills already is found by metadata in Stripe alone"
             self.found.append(Diagnosis("warning", "Salesforce", what, remedy))
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from itertools import batched
+from itertools import batched, chain
 from typing import Any, cast
 
 import stripe
@@ -44,6 +44,14 @@ class Schedule:
 
     id: str
     subscription_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What of a customer's schedules and subscriptions names a contract, and what bills the same prices and names none."""
+
+    own: tuple[str, ...]
+    alike: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,27 +198,30 @@ class StripeAccount:
             return self.read_schedule(shown["schedule"])
         return read_subscription(shown)
 
-    def find_marked(self, marks: Mapping[str, Collection[str]], *, org_id: str, customer: str) -> list[str]:
-        """The ids of a customer's schedules, and of its subscriptions without one, that carry one of these values by key.
+    def find_marked(
+        self, marks: Mapping[str, Collection[str]], prices: Collection[str], *, org_id: str, customer: str
+    ) -> Marked:
+        """A customer's schedules, and its subscriptions without one, by their metadata: a request for each hundred of either.
 
-        What says that it is another org's is left out. A request for each hundred of either; also what is over is found.
+        marks: by key, the values of which one is looked for. prices: what those that name nobody are told by, if they bill.
         """
-
-        def marked(shown: Any) -> bool:
-            told = _metadata(shown)
-            fits = any(told.get(name) in values for name, values in marks.items())
-            return fits and told.get("salesforce_org_id", org_id) == org_id
-
-        found: list[str] = []
+        own, alike = [], []
         try:
-            for one in self._connection.each(self._api.subscription_schedules.list, {"customer": customer}):
-                found += [one.id] if marked(one) else []
-            for one in self._connection.each(self._api.subscriptions.list, {"customer": customer, "status": "all"}):
-                found += [one.id] if one.schedule is None and marked(one) else []
+            for one in chain(
+                self._connection.each(self._api.subscription_schedules.list, {"customer": customer}),
+                self._connection.each(self._api.subscriptions.list, {"customer": customer, "status": "all"}),
+            ):
+                told, theirs = _metadata(one), getattr(one, "schedule", None)
+                if theirs is not None or told.get("salesforce_org_id", org_id) != org_id:
+                    continue
+                if any(told.get(name) in values for name, values in marks.items()):
+                    own.append(one.id)
+                elif not (marks.keys() | {"salesforce_org_id"}) & told.keys() and _prices(one) & set(prices) and _runs(one):
+                    alike.append(one.id)
         except DataError as problem:
             if problem.code != MISSING:  # as above
                 raise
-        return found
+        return Marked(tuple(own), tuple(alike))
 
     def product_of(self, price_id: str) -> str:
         """The id of the product that a price is of."""
@@ -319,6 +330,18 @@ class _WireDecimal(Decimal):
 
 def _metadata(found: Any) -> dict[str, str]:
     return found.metadata.to_dict() if found.metadata else {}
+
+
+def _runs(found: Any) -> bool:
+    """Whether a schedule is live, or a subscription has not ended."""
+    return found.status in _LIVE if found.object == "subscription_schedule" else found.status not in ENDED
+
+
+def _prices(found: Any) -> set[str]:
+    """The prices of a schedule's phases, or of a subscription."""
+    schedule = found.object == "subscription_schedule"
+    items = [item for phase in found.phases for item in phase["items"]] if schedule else found["items"].data
+    return {item.price if isinstance(item.price, str) else item.price.id for item in items}
 
 
 def _schedule(schedule: stripe.SubscriptionSchedule) -> Schedule:
