@@ -13,7 +13,7 @@ JAN_1, DEC_1, MAY_1 = 1798761600, 1796083200, 1809129600
 
 
 def stripe_fields(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name.startswith("Stripe_") and value is not None}
+    return {name: value for name, value in record.items() if name.startswith("Stripe_") and value not in (None, False)}
 
 
 class TestFirstOrder:

@@ -30,21 +30,18 @@ def run(script: Path, *arguments: str | Path, cwd: Path, **env: str) -> subproce
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
 
 
-def convert(project: Path, directory: str, output: Path, **env: str) -> dict[str, Any]:
-    """Convert a package directory with Salesforce's command line, as a deployment does; its answer."""
-    home = output.parent / "home"
-    home.mkdir(exist_ok=True)
-    settings = {
-        "HOME": str(home),
-        "SF_DISABLE_TELEMETRY": "true",
-        "SF_AUTOUPDATE_DISABLE": "true",
-        "SF_SKIP_NEW_VERSION_CHECK": "true",
-        # Salesforce: a deployment replaces in any case.
-        "SF_APPLY_REPLACEMENTS_ON_CONVERT": "true",
-    }
+def salesforce(*arguments: str | Path, cwd: Path, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run Salesforce's command line, which keeps what it notes in `home`, tells nobody of it and does not renew itself."""
+    places = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"), str(home))
+    switches = dict.fromkeys(("SF_DISABLE_TELEMETRY", "SF_AUTOUPDATE_DISABLE", "SF_SKIP_NEW_VERSION_CHECK"), "true")
     program = TOOLS / "node_modules" / "@salesforce" / "cli" / "bin" / "run.js"
+    return run(program, *arguments, cwd=cwd, **places, **switches, **env)
+
+
+def convert(project: Path, directory: str, output: Path, **env: str) -> dict[str, Any]:
+    """Convert a package directory as a deployment does; the answer. Salesforce: a deployment replaces in any case."""
     arguments = ("project", "convert", "source", "--root-dir", directory, "--output-dir", output, "--json")
-    done = run(program, *arguments, cwd=project, **settings, **env)
+    done = salesforce(*arguments, cwd=project, home=output.parent, SF_APPLY_REPLACEMENTS_ON_CONVERT="true", **env)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

@@ -10,12 +10,11 @@ import pytest
 
 from sandbox.build import ROOT
 from tests.documents.blocks import blocks_of
-from tests.package.node import TOOLS, run
+from tests.package.node import salesforce
 from tests.package.sources import DIRECTORIES, SETTINGS, found, members, text, texts
 
 PAGE = ROOT / "docs" / "salesforce.md"
 SNIPPETS = [block.text for block in blocks_of(PAGE) if block.kind == "sh"]
-PROGRAM = TOOLS / "node_modules" / "@salesforce" / "cli" / "bin" / "run.js"
 # The command without `sf`, and the flags that it is given.
 COMMANDS = [
     (" ".join(takewhile(lambda word: word[:2] != "--", line.split()[1:])), {word for word in line.split() if word[:2] == "--"})
@@ -90,8 +89,7 @@ def test_each_directory_is_deployed_with_what_it_needs() -> None:
 
 @pytest.mark.parametrize("command", sorted({command for command, _ in COMMANDS}))
 def test_the_commands_have_the_flags(command: str, tmp_path: Path) -> None:
-    settings = {"HOME": str(tmp_path), "SF_DISABLE_TELEMETRY": "true", "SF_AUTOUPDATE_DISABLE": "true"}
-    done = run(PROGRAM, *command.split(), "--help", cwd=tmp_path, **settings)
+    done = salesforce(*command.split(), "--help", cwd=tmp_path, home=tmp_path)
     assert done.returncode == 0, done.stderr
     used = set[str]().union(*(flags for one, flags in COMMANDS if one == command))
     if command == "project deploy start":
