@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from orderphase.domain.catalogue import Unit
+from orderphase.domain.catalogue import _LONGEST, Unit
 from orderphase.ingress.events import CancellationData
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED
@@ -107,6 +107,11 @@ def test_the_picklists_have_what_is_written_and_read() -> None:
     for field in FIELDS.values():
         for given in found(field, "valueSet"):
             assert text(given, "restricted") == "true"
+
+
+def test_the_longest_interval_fits() -> None:
+    count = FIELDS["PricebookEntry.Stripe_Billing_Interval_Count__c"]
+    assert max(_LONGEST.values()) < 10 ** int(text(count, "precision"))
 
 
 MODE = "Order.Stripe_Cancellation_Mode__c"
