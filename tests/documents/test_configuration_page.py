@@ -86,6 +86,7 @@ def test_the_policies_default_to_what_the_package_defaults_to() -> None:
         *("".join(part.capitalize() for part in name.split("_")) for name in listed),
         "SyncLogRecords",
         "IgnoreOwnEvents",
+        "AdoptExisting",
     ]
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from functions.salesforce_webhook.app import SWITCHES as SALESFORCE_SWITCHES
 from functions.stripe_webhook.app import SWITCHES as STRIPE_SWITCHES
-from orderphase import telemetry
+from orderphase import __version__, telemetry
 from orderphase.errors import ConfigurationError
 from orderphase.flows.circuit import State
 from orderphase.flows.recovery import Recovery
@@ -348,7 +348,7 @@ class TestRepository:
 
     def test_it_is_of_the_version_of_the_package(self) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        assert self.SHOWN["SemanticVersion"] == project["version"]
+        assert self.SHOWN["SemanticVersion"] == __version__
         assert self.SHOWN["Name"] == project["name"]
         assert self.SHOWN["Description"] == f"{project['description']}."
         assert self.SHOWN["SpdxLicenseId"] == project["license"]
