@@ -116,11 +116,9 @@ CLAIMS: dict[str, tuple[str, Callable[[Block], bool]]] = {
     "parsed": ("tests/documents/test_snippets.py", lambda block: block.kind in ("json", "toml", "mermaid")),
     "python": ("tests/documents/test_snippets.py", lambda block: block.kind == "python"),
     "make": ("tests/documents/test_snippets.py", lambda block: _begin(block, "make ")),
-    "sam": ("tests/documents/test_snippets.py", lambda block: _begin(block, ".tools/sam/bin/sam ")),
     "offline": ("tests/documents/test_snippets.py", lambda block: _begin(block, *OFFLINE)),
     "show": ("tests/sandbox/test_local_stack.py", lambda block: _begin(block, ".venv/bin/python -m sandbox show ")),
     "stack": ("tests/documents/test_snippets_on_stack.py", _shell),
-    "demo": ("tests/documents/test_snippets.py", lambda block: _text_of(block, "README.md", "✓")),
     "picture": ("tests/documents/test_snippets.py", lambda block: _text_of(block, "README.md", "──►")),
     "boundaries": ("tests/test_threat_model.py", lambda block: _text_of(block, "docs/threat-model.md", "─►")),
 }

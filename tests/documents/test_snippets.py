@@ -91,19 +91,6 @@ def test_what_is_said_of_a_target_is_needed() -> None:
             assert (ROOT / named).exists()
 
 
-@each("sam")
-def test_sam_knows_what_it_is_given(block: Block) -> None:
-    """It is really given to it, with other values, by the stack of the tests (`sandbox/build.py`, `sandbox/aws.py`)."""
-    known = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    for command in block.commands:
-        program, action, *options = command.split()
-        said = subprocess.run([ROOT / program, action, "--help"], capture_output=True, text=True, check=True).stdout
-        for option in (one for one in options if one.startswith("--")):
-            assert option in said, command
-        if "--config-env" in options:
-            assert options[options.index("--config-env") + 1] in known
-
-
 def test_the_signed_request_is_one_that_the_route_takes() -> None:
     """It is sent in the session on the stack; curl does not fail where it is refused."""
     (snippet,) = [block for block in blocks_of(ROOT / "README.md") if block.kind == "sh" and "openssl" in block.text]
@@ -114,14 +101,6 @@ def test_the_signed_request_is_one_that_the_route_takes() -> None:
     header, _, body = done.stdout.partition(b"\n")
     verify(header.decode(), body, ["s3cret"], datetime.now(UTC))
     assert parse(body).type == "order.activated"
-
-
-@each("demo")
-def test_the_excerpt_of_the_demo_is_what_it_says(block: Block) -> None:
-    source = "".join(path.read_text() for path in (ROOT / "sandbox" / "demo").rglob("*.py"))
-    claims = re.findall(r"✓ (.+)", block.text)
-    assert claims
-    assert all(f'"{claim}"' in source for claim in claims)
 
 
 @each("picture")
