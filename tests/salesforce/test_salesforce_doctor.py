@@ -359,7 +359,7 @@ def test_a_login_that_is_refused(clinic: Clinic) -> None:
     (told,) = examine(client, FieldMapping(), LOG).diagnoses
     assert (told.severity, told.where) == ("missing", "Salesforce")
     assert told.what.startswith("login: Salesforce's login refuses the credentials: invalid_client")
-    assert "connected app" in told.remedy
+    assert "External Client App" in told.remedy
 
 
 def test_an_org_that_cannot_be_reached() -> None:

@@ -419,15 +419,15 @@ class SalesforceCredentials(_Secret):
     login_url: Endpoint = Field(alias="SALESFORCE_LOGIN_URL")
     """`https://….my.salesforce.com`."""
     client_id: Credential = Field(alias="SALESFORCE_CLIENT_ID")
-    """Consumer key of the connected app."""
+    """Consumer key of the External Client App."""
     username: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_USERNAME")
     """The integration user. Goes with the private key."""
     private_key: Annotated[OptionalText, Stripped] = Field(None, alias="SALESFORCE_PRIVATE_KEY", repr=False)
-    """Private key, PEM, of the certificate that the connected app knows."""
+    """Private key, PEM, of the certificate that the External Client App knows."""
     client_secret: Annotated[Credential | None, BeforeValidator(_empty_is_absent), Stripped] = Field(
         None, alias="SALESFORCE_CLIENT_SECRET", repr=False
     )
-    """Consumer secret of the connected app."""
+    """Consumer secret of the External Client App."""
 
     @model_validator(mode="before")
     @classmethod

@@ -46,7 +46,7 @@ _REPEATABLE = ("GET", "PATCH")
 """Requests that come to the same however often they are made: they read, or set fields to values."""
 
 _USAGE = re.compile(r"(?:^|;)\s*api-usage=(\d+)/(\d+)")
-"""Salesforce: what `Sforce-Limit-Info` says of the org, `api-usage=18/5000`; what may follow is of one connected app."""
+"""Salesforce: what `Sforce-Limit-Info` says of the org, `api-usage=18/5000`; what may follow is of one app."""
 
 _JWT_LIFETIME = timedelta(minutes=3)
 

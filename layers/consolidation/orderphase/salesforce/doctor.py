@@ -185,7 +185,7 @@ def examine(client: SalesforceClient, mapping: FieldMapping | None, uses: Uses) 
 
 def _refused(problem: OrderphaseError, what: str) -> Diagnosis:
     if isinstance(problem, ConfigurationError):
-        remedy = "check the Salesforce secret, the connected app, and that its user may use the API"
+        remedy = "check the Salesforce secret, the External Client App, and that its user may use the API"
     else:
         remedy = (
             "check SALESFORCE_LOGIN_URL in the Salesforce secret, and that the org can be reached from here; then run again"
