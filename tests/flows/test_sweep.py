@@ -94,6 +94,25 @@ def test_what_was_told_already_is_not_told_again(here: World) -> None:
     assert deal.statuses() == ["Synced", "Failed"], "somebody has taken it away"
 
 
+def test_what_stripe_refuses_is_told_once(here: World) -> None:
+    account, entry = here.account(), here.entry()
+    contract = here.contract(account)
+    order = here.order(account, contract, line(entry))
+    here.stripe.inject("refuse", error="402", method="POST", path="/v1/subscription_schedules", times=9)
+    first = here.reconcile(contract)
+    assert (first.outcome, first.news, here.record("Order", order)["Stripe_Sync_Status__c"]) == ("failed", True, "Failed")
+    here.clock.advance(ROUND)
+    here.forget_calls()
+    again = here.reconcile(contract)
+    assert (again.outcome, again.news) == ("failed", False)
+    assert [call for call in here.salesforce.log if call.method == "PATCH"] == []
+    here.salesforce.update("Order", order, {"Stripe_Sync_Status__c": None})
+    here.clock.advance(ROUND)
+    here.reconcile(contract)
+    assert here.record("Order", order)["Stripe_Sync_Status__c"] == "Failed", "somebody has taken it away"
+    assert [call.method for call in here.salesforce.log].count("PATCH") == 1
+
+
 def test_a_first_order_that_failed_is_looked_at_again(here: World) -> None:
     """What puts it right may be no change of the order."""
     account, entry = here.account(), here.entry(interval=None)

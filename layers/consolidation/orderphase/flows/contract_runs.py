@@ -29,7 +29,7 @@ from orderphase.flows.runs import Report, Runs
 from orderphase.flows.write_back import MESSAGE_LENGTH, Run, Told, WriteBack
 from orderphase.mapping import FieldMapping
 from orderphase.salesforce.accounts import Accounts
-from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState
+from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED, Contracts, ContractState, OrderState
 from orderphase.salesforce.writing import Update
 from orderphase.store.catalogue import Catalogue as Facts
 from orderphase.store.contracts import ContractTable, Intent, Lease, Looked
@@ -176,7 +176,7 @@ class ContractRuns:
                         # Refused, so nothing has come of it; where it was the first, not even the account counts.
                         hold.intent = hold.lease.intent or Intent(hold.intent.generation - 1, frozenset(), state="recorded")
                     hold.planned = True
-                    report = self._failure(state.order.id, state.id, problem, hold.intent, run)
+                    report = self._failure(state.order.id, state.id, problem, hold.intent, run, before=(state, hold))
                 if hold.planned:
                     hold.looked = Looked(read_at, self.contracts.org_id if report.outcome == "failed" else None)
                 return replace(report, order_id=report.order_id or state.order.id, order_number=state.order.number)
@@ -565,8 +565,20 @@ class ContractRuns:
         self._mark(known.state, SKIPPED, Told("skipped", message, schedule, hold.run, *_named(known.state)), hold)
         return Report("skipped", message, known.state.id, schedule=schedule)
 
-    def _failure(self, order_id: str, contract_id: str, problem: DataError, intent: Intent | None, run: Run) -> Report:
-        """Tell on the Order why its data cannot be used; in the sync log alone, where Salesforce refuses that too."""
+    def _failure(
+        self,
+        order_id: str,
+        contract_id: str,
+        problem: DataError,
+        intent: Intent | None,
+        run: Run,
+        *,
+        before: tuple[ContractState, Hold] | None = None,
+    ) -> Report:
+        """Tell on the Order why its data cannot be used; in the sync log alone, where Salesforce refuses that too.
+
+        before: what the Order says, and what it was told the last time. Where that is the same, nothing is written.
+        """
         message, schedule, ids = problem.message, None, {}
         if intent and intent.schedule_id and intent.state == "applied":
             schedule = Schedule(intent.schedule_id, intent.subscription_id)
@@ -576,12 +588,15 @@ class ContractRuns:
         marked = self._back.status(order_id, FAILED, message)
         contract = contract_id if contract_id != order_id else None
         told = Told("failed", message, schedule, run, order_id, contract)
+        news = before is None or _is_news(FAILED, told, before[1])
+        knows = before is not None and before[0].order.sync_status == FAILED and (not ids or _has(before[0].order, schedule))
         try:
-            self._back.write([replace(marked, fields={**marked.fields, **ids})], told)
+            if news or not knows:
+                self._back.write([replace(marked, fields={**marked.fields, **ids})], told)
         except DataError as refusal:
             message = f"{message} The order could not be marked: {refusal.message}"
         findings = problem.findings if isinstance(problem, RefusedError) else ()
-        return Report("failed", message, contract_id, findings, schedule, problem)
+        return Report("failed", message, contract_id, findings, schedule, problem, news=news)
 
     def _mark(self, state: ContractState, status: str, told: Told, hold: Hold) -> bool:
         """Tell the Order what became of it; nothing where it was told the same before, and says so still.
@@ -589,10 +604,7 @@ class ContractRuns:
         Answers whether it is told something else than the last time.
         """
         schedule, order = told.schedule, state.order
-        # Of what holds from now on, a message names the moment: that alone is nothing new.
-        message = _CLOCK_TIME.sub("", told.message)
-        hold.told = hashlib.sha256(f"{order.id} {status} {message}".encode()).hexdigest()[:16]
-        news = hold.told != hold.lease.told
+        news = _is_news(status, told, hold)
         ids = {order.schedule_id, state.schedule_id} if state.has_contract else {order.schedule_id}
         knows = schedule is None or ids == {schedule.id}
         if not news and order.sync_status == status and knows:
@@ -634,6 +646,18 @@ class ContractRuns:
                 names.synced_at: self.now().isoformat(timespec="seconds"),
             }
             yield Update("Order", order.id, fields)
+
+
+def _is_news(status: str, told: Told, hold: Hold) -> bool:
+    """Note what an Order is told; whether that is something else than the last time."""
+    # Of what holds from now on, a message names the moment: that alone is nothing new.
+    message = _CLOCK_TIME.sub("", told.message)
+    hold.told = hashlib.sha256(f"{told.order_id} {status} {message}".encode()).hexdigest()[:16]
+    return hold.told != hold.lease.told
+
+
+def _has(order: OrderState, schedule: Schedule | None) -> bool:
+    return schedule is not None and (order.schedule_id, order.subscription_id) == (schedule.id, schedule.subscription_id)
 
 
 def _named(state: ContractState) -> tuple[str, str | None]:
