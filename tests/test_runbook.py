@@ -121,7 +121,8 @@ def test_every_metric_is_listed_and_every_one_that_is_listed_is_counted() -> Non
 
 
 def test_as_many_alarms_are_paid_for_as_there_are() -> None:
-    assert f"**Alarms**: {len(ALARMS)}," in OPERATING.read_text()
+    more = sum("Condition" in load()["Resources"][name] for name in ALARMS)
+    assert f"**Alarms**: {len(ALARMS) - more}, and {more} more with gradual deployment" in OPERATING.read_text()
 
 
 def test_every_reason_of_a_refusal_is_explained() -> None:

@@ -117,7 +117,6 @@ CLAIMS: dict[str, tuple[str, Callable[[Block], bool]]] = {
     "python": ("tests/documents/test_snippets.py", lambda block: block.kind == "python"),
     "make": ("tests/documents/test_snippets.py", lambda block: _begin(block, "make ")),
     "offline": ("tests/documents/test_snippets.py", lambda block: _begin(block, *OFFLINE)),
-    "show": ("tests/sandbox/test_local_stack.py", lambda block: _begin(block, ".venv/bin/python -m sandbox show ")),
     "stack": ("tests/documents/test_snippets_on_stack.py", _shell),
     "picture": ("tests/documents/test_snippets.py", lambda block: _text_of(block, "README.md", "──►")),
     "boundaries": ("tests/test_threat_model.py", lambda block: _text_of(block, "docs/threat-model.md", "─►")),

@@ -7,7 +7,6 @@ their names. The secrets behind the outputs are copies: what a document writes i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +14,13 @@ import pytest
 
 from sandbox.build import ROOT
 from sandbox.stack import STACK_NAME, LocalStack
-from tests.documents import aws, session
+from tests.documents import session
 from tests.documents.blocks import claimed
 from tests.stack.company import DEADLINE, Company
 
 pytestmark = pytest.mark.stack
 
 AWS = ROOT / ".tools" / "aws" / "bin" / "aws"
-"""The AWS CLI, where the project has one; a stand-in takes its place elsewhere."""
 
 CALLED = "orderphase-prod"
 FRONT_DOOR = "http://127.0.0.1:8787"
@@ -49,7 +47,9 @@ def variables(stack: LocalStack, secrets: dict[str, str]) -> dict[str, str]:
     company = Company(stack)
     order = company.sell(company.account(), company.entry())
     contract = company.synced(order)["ContractId"]
-    known = {"ORDER_ID": order, "CONTRACT_ID": contract, "secret": stack.webhook_secret}
+    # A command that names no stack means the local one in its folder, which this one is not in.
+    named = {"ORDERPHASE_STACK": STACK_NAME, "secret": stack.webhook_secret}
+    known = {"ORDER_ID": order, "CONTRACT_ID": contract, **named}
     return {**stack.local_aws.environment(), **stack.outputs, **secrets, **known}
 
 
@@ -59,13 +59,8 @@ def test_the_commands_of_a_document_do_what_it_says(
 ) -> None:
     folder = session.folder_like_the_root(tmp_path)
     (folder / "bin").mkdir()
-    command = folder / "bin" / "aws"
-    if AWS.exists():
-        command.symlink_to(AWS)
-    else:
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{aws.__file__}" "$@"\n')
-        command.chmod(0o700)
-    environment = variables | {"PATH": f"{command.parent}:/usr/local/bin:/usr/bin:/bin"}
+    (folder / "bin" / "aws").symlink_to(AWS)
+    environment = variables | {"PATH": f"{folder / 'bin'}:/usr/local/bin:/usr/bin:/bin"}
     blocks = [block for block in claimed("stack") if block.document == document]
     session.run(blocks, folder, environment, {CALLED: STACK_NAME, FRONT_DOOR: stack.url})
     # What the commands have queued is nothing that another test expects.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -192,11 +192,18 @@ def test_the_mirrors_of_stripes_package_are_looked_at_where_they_are(clinic: Cli
     changed = '[mirrored_price]\nstripe_id = "Nowhere"'
     assert clinic.told(changed) == []
     with clinic_of(stripe_package=True) as other:
-        assert other.only(changed) == (
+        mirror, told = other.told(changed)
+        assert (mirror.severity, mirror.where, mirror.what) == (
             "missing",
             "Salesforce stripeGC__Price__c",
             "Nowhere (mirrored_price.stripe_id): is not there, or cannot be read",
         )
+        # What that package bills would be billed once more.
+        assert (told.severity, told.what) == (
+            "warning",
+            "AdoptExisting is off, and another product has fields here: Account.stripeGC__Customer_Id__c",
+        )
+        assert "AdoptExisting" not in str([one.what for one in other.told(uses=replace(LOG, adopting=True))])
 
 
 # Paths

@@ -317,13 +317,19 @@ class _Examiner:
         return f"one currency{taken}"
 
     def _adopted(self) -> None:
-        """Where another product's ids are read, if they are looked for. None of these fields has to be there."""
-        fields = self.mapping.adopting().adopt.fields if self.uses.adopting else {}
+        """Where another product's ids are, and whether they are looked for. None of these fields has to be there."""
+        fields = self.mapping.adopting().adopt.fields
         named = [f"{kind}.{name}" for kind, names in fields.items() for name in names]
-        present = [one for one in named if not self.org.follow(*one.split(".")).obstacle] if named else []
+        present = [one for one in named if not self.org.follow(*one.split(".")).obstacle]
+        if not self.uses.adopting:
+            if present:
+                what = f"AdoptExisting is off, and another product has fields here: {', '.join(present)}"
+                remedy = "set it to on before OrderActivation, or what that product bills is billed twice (docs/moving-over.md)"
+                self.found.append(Diagnosis("warning", "Salesforce", what, remedy))
+            return
         if present:
             self.found.append(Diagnosis("ok", "Salesforce", f"another product's ids are read from {', '.join(present)}"))
-        if self.uses.adopting and not any(one.startswith(("Contract.", "Order.")) for one in present):
+        if not any(one.startswith(("Contract.", "Order.")) for one in present):
             looked = ", ".join(one for one in named if one.startswith(("Contract.", "Order."))) or "none is named"
             what = f"no field of Contract or Order is there in which another product's schedules are looked for: {looked}"
             remedy = "name them as adopt in mapping.toml; without, what bills already is found by metadata in Stripe alone"
