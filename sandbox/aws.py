@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import socket
 import ssl
 import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 BUCKET = "artifacts"
 START_SECONDS = 30.0
 POLL_SECONDS = 0.05
+_PORTS = range(20_000, 30_000)
 
 
 class LocalAws:
@@ -148,7 +150,9 @@ def _no_proxy() -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that no system gives to a connection that goes out: it is bound a moment later."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StackError(f"every port from {_PORTS[0]} to {_PORTS[-1]} is taken")

@@ -15,6 +15,8 @@ from tests.template.cloudformation import load, of_type
 
 TEMPLATE = load()
 ALARMS = of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
+ALWAYS = [name for name in ALARMS if "Condition" not in TEMPLATE["Resources"][name]]
+"""The names of those that there are without gradual deployment, too."""
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,

@@ -32,6 +32,7 @@ from tests.cli.test_doctor import SETTINGS
 from tests.flows.world import ACCOUNT, KEY, NOW, ORG, TABLES
 from tests.functions.deployed import store
 from tests.invocation import nobodys_account
+from tests.mapped import OBJECTS
 from tests.org import Org
 
 DOCUMENT = ROOT / "docs" / "mapping.md"
@@ -341,15 +342,6 @@ def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path) -> 
 
 # An org in which everything is called otherwise
 
-OBJECTS = {
-    "account": "Account",
-    "contract": "Contract",
-    "order": "Order",
-    "order_item": "OrderItem",
-    "product": "Product2",
-    "price_book_entry": "PricebookEntry",
-    "sync_log": "Sync_Log__c",
-}
 OTHERWISE = {
     ("account", "billing_address"): "Shipping",
     ("account", "shipping_address"): "Billing",

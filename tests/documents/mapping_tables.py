@@ -9,23 +9,13 @@ from sandbox.salesforce_emulator.package import fields_of
 from sandbox.salesforce_emulator.schema import Field
 from tests.documents.described import meaning
 from tests.documents.made import code, table
+from tests.mapped import OBJECTS
 
 MODELS: dict[str, type[BaseModel]] = {
     name: field.annotation
     for name, field in FieldMapping.model_fields.items()
     if isinstance(field.annotation, type) and name not in ("defaults", "search", "adopt", "metadata")
 }
-
-OBJECTS = {
-    "account": "Account",
-    "contract": "Contract",
-    "order": "Order",
-    "order_item": "OrderItem",
-    "product": "Product2",
-    "price_book_entry": "PricebookEntry",
-    "sync_log": "Sync_Log__c",
-}
-"""The object whose fields a table names. The mirrors belong to another package."""
 
 
 def tables() -> str:

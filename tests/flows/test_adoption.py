@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orderphase.flows.order_activation import OrderActivation
-from orderphase.mapping import FieldMapping, read_mapping
+from orderphase.mapping import Adopting, FieldMapping, read_mapping
 from orderphase.settings import StripeCredentials
 from orderphase.store.contracts import LEASE
 from orderphase.stripe.client import StripeConnection
@@ -235,9 +235,12 @@ class TestByTheirMetadata:
         there.run(sale.order)
         assert len(there.schedules()) == 2
 
-    def test_what_names_nobody_and_bills_the_same_is_not_billed_again(self, there: World, flows: BillingFlows) -> None:
+    @pytest.mark.parametrize("when", ["on", "auto"])
+    def test_what_names_nobody_and_bills_the_same_is_not_billed_again(
+        self, there: World, flows: BillingFlows, when: Adopting
+    ) -> None:
         """As what the extension has made, where nobody has said in which fields it keeps its ids."""
-        there.mapping = FieldMapping().adopting()
+        there.mapping = FieldMapping().adopting(when)
         account, entry = there.account(), there.entry()
         contract = there.contract(account)
         order = there.order(account, contract, line(entry, START, END))
@@ -277,6 +280,18 @@ class TestByTheirMetadata:
             assert there.run(order, runs).outcome == "synced"
         assert [name for name, _ in there.stripe.asked] == ["subscription_schedules.create"]
         assert len(there.salesforce.log) == 2
+
+    def test_by_itself_it_is_looked_for_where_their_field_is(self) -> None:
+        for package, lists in ((False, []), (True, ["subscription_schedules.list", "subscriptions.list"])):
+            with world(stripe_package=package) as here:
+                here.mapping = FieldMapping().adopting("auto")
+                account, runs = here.account(), here.flow()
+                for order in [here.order(account, here.contract(account), line(here.entry(), START, END)) for _ in range(2)]:
+                    here.forget_calls()
+                    assert here.run(order, runs).outcome == "synced"
+                asked = [name for name, _ in here.stripe.asked if name.startswith("subscription")]
+                assert asked == [*lists, "subscription_schedules.create"]
+                assert len([one for one in here.salesforce.log if "describe" in one.path or "batch" in one.path]) == 0
 
     @staticmethod
     def fresh(here: World, sale: Sale) -> str:

@@ -15,17 +15,9 @@ from orderphase.mapping import FieldMapping
 from orderphase.salesforce.contracts import CANCELLED, FAILED, SKIPPED, SYNCED
 from sandbox.build import ROOT
 from sandbox.salesforce_emulator.objects import standard_schema
+from tests.mapped import OBJECTS
 from tests.package.sources import custom_fields, found, members, text, texts
 
-OBJECTS = {
-    "account": "Account",
-    "contract": "Contract",
-    "order": "Order",
-    "order_item": "OrderItem",
-    "product": "Product2",
-    "price_book_entry": "PricebookEntry",
-    "sync_log": FieldMapping().sync_log.object,
-}
 FIELDS = members("CustomField")
 # Beside the mapping's: the cancellation that a person asks for, which a flow sends, and what the sync status says in words.
 BESIDE = {

@@ -20,6 +20,7 @@ from sandbox.clock import Clock
 from sandbox.salesforce_emulator import Field, SalesforceEmulator
 from sandbox.serving import Request, Response, Server
 from tests.flows.world import NOW, ORG
+from tests.mapped import OBJECTS
 from tests.scripted import Scripted
 
 LOG = Uses(records=True)
@@ -155,22 +156,13 @@ def test_everything_that_is_missing_is_told_at_once(clinic: Clinic) -> None:
 
 
 DEFAULTS = FieldMapping().model_dump()
-FIELDS = {
-    "account": "Account",
-    "contract": "Contract",
-    "order": "Order",
-    "order_item": "OrderItem",
-    "product": "Product2",
-    "price_book_entry": "PricebookEntry",
-    "sync_log": "Sync_Log__c",
-}
-KEYS = [(table, key) for table in FIELDS for key, name in DEFAULTS[table].items() if key not in ("object", "person_email")]
+KEYS = [(table, key) for table in OBJECTS for key, name in DEFAULTS[table].items() if key not in ("object", "person_email")]
 
 
 @pytest.mark.parametrize(("table", "key"), KEYS, ids=lambda part: part)
 def test_every_name_of_the_mapping_is_looked_at(clinic: Clinic, table: str, key: str) -> None:
     told = clinic.told(f'[{table}]\n{key} = "Nowhere"')
-    assert {(one.severity, one.where) for one in told} == {("missing", f"Salesforce {FIELDS[table]}")}
+    assert {(one.severity, one.where) for one in told} == {("missing", f"Salesforce {OBJECTS[table]}")}
     assert all(f"({table}.{key})" in one.what and one.what.startswith("Nowhere") for one in told)
     assert len(told) == (5 if key.endswith("address") else 1)
 
@@ -203,7 +195,8 @@ def test_the_mirrors_of_stripes_package_are_looked_at_where_they_are(clinic: Cli
             "warning",
             "AdoptExisting is off, and another product has fields here: Account.stripeGC__Customer_Id__c",
         )
-        assert "AdoptExisting" not in str([one.what for one in other.told(uses=replace(LOG, adopting=True))])
+        for when in ("auto", "on"):
+            assert "AdoptExisting" not in str([one.what for one in other.told(uses=replace(LOG, adopting=when))])
 
 
 # Paths
@@ -256,14 +249,14 @@ def test_a_name_is_spelt_as_the_org_spells_it(clinic: Clinic, written: str, said
 )
 def test_a_field_that_does_not_fit(clinic: Clinic, key: str, added: Field, said: str) -> None:
     table, _, name = key.partition(".")
-    clinic.org.add_field(FIELDS[table], added)
-    assert clinic.only(f'[{table}]\n{name} = "F__c"') == ("missing", f"Salesforce {FIELDS[table]}", f"F__c ({key}): {said}")
+    clinic.org.add_field(OBJECTS[table], added)
+    assert clinic.only(f'[{table}]\n{name} = "F__c"') == ("missing", f"Salesforce {OBJECTS[table]}", f"F__c ({key}): {said}")
 
 
 @pytest.mark.parametrize("key", ["account.customer_id", "product.product_id", "price_book_entry.price_id"])
 def test_an_id_that_is_not_unique_is_a_warning(clinic: Clinic, key: str) -> None:
     table, _, name = key.partition(".")
-    clinic.org.add_field(FIELDS[table], Field("F__c", "string", length=255, external_id=True))
+    clinic.org.add_field(OBJECTS[table], Field("F__c", "string", length=255, external_id=True))
     severity, _, what = clinic.only(f'[{table}]\n{name} = "F__c"')
     assert (severity, what) == ("warning", f"F__c ({key}): is not unique, so two records may get the same id")
 

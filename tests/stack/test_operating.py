@@ -11,7 +11,7 @@ import requests
 
 from orderphase.ingress.signature import sign
 from sandbox.stack import STACK_NAME, LocalStack
-from tests.alarms import ALARMS, namespace
+from tests.alarms import ALWAYS, namespace
 from tests.stack.company import Company, until
 
 
@@ -77,7 +77,7 @@ def test_the_dashboard_and_the_alarms_are_those_of_this_stack(stack: LocalStack)
     (status,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix=STACK_NAME)["MetricAlarms"]
     assert {alarm["AlarmArn"] for alarm in alarms} == set(status)
-    assert len(alarms) == len(ALARMS)
+    assert len(alarms) == len(ALWAYS)
     own = [alarm for alarm in alarms if not alarm["Namespace"].startswith("AWS/")]
     assert {alarm["Namespace"] for alarm in own} == {namespace(STACK_NAME)}
     assert {len(alarm["Dimensions"]) for alarm in own} == {1}

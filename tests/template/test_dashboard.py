@@ -15,10 +15,10 @@ from orderphase.ingress.routes import Outcome
 from orderphase.store import sync_log
 from orderphase.telemetry import DEPLOYMENT
 from sandbox.build import CLOCKED, FLOWS, FUNCTIONS, QUEUES, ROOT
-from tests.template.cloudformation import load, of_type, targets
+from tests.alarms import ALARMS, ALWAYS
+from tests.template.cloudformation import load, targets
 
 TEMPLATE = load()
-ALARMS = of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
 PACKAGE = ROOT / "layers" / "consolidation" / "orderphase"
 NAMESPACE = "Orderphase/${AWS::StackName}"
 WAYS_IN = ("salesforce_webhook", "stripe_webhook", "event_bus")
@@ -148,8 +148,7 @@ def test_every_queue_and_every_function_is_shown() -> None:
 def test_every_alarm_is_on_it() -> None:
     (status,) = [widget for widget in body()["widgets"] if widget["type"] == "alarm"]
     # Those of gradual deployment are CodeDeploy's, and not there without it.
-    always = [name for name in ALARMS if "Condition" not in TEMPLATE["Resources"][name]]
-    assert sorted(status["properties"]["alarms"]) == sorted(f"${{{name}.Arn}}" for name in always)
+    assert sorted(status["properties"]["alarms"]) == sorted(f"${{{name}.Arn}}" for name in ALWAYS)
 
 
 def test_what_alarms_look_at_is_shown() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from orderphase.mapping import Adopting
+
 Severity = Literal["missing", "warning", "ok"]
 
 ORDER_FLOWS = frozenset({"OrderActivation", "OrderItemUpdate", "Cancellation", "Reconciliation"})
@@ -33,14 +35,14 @@ class Uses:
     """What a deployment uses.
 
     flows: those that are on. records: whether the runs of orders are recorded in Salesforce. currency: that of an org that has
-    only one; None where it is not known. adopting: whether what another product bills is looked for.
+    only one; None where it is not known. adopting: when what another product bills is looked for.
     """
 
     flows: frozenset[str] = FLOWS
     write_back: Literal["full", "ids_only", "none"] = "full"
     records: bool = False
     currency: str | None = None
-    adopting: bool = False
+    adopting: Adopting = "off"
 
     def lacking(self, needed_by: frozenset[str], where: str, what: str, remedy: str) -> Diagnosis:
         """Something that these flows need is not there: a warning, where all of them are off."""

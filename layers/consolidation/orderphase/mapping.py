@@ -338,17 +338,21 @@ _CONNECTOR_ID = "stripeConnector__Stripe_ID__c"
 """The field in which Stripe's connector for Salesforce CPQ keeps the id of whatever it has made of a record."""
 
 
+Adopting = Literal["auto", "on", "off"]
+"""When what another product bills is looked for; auto: where the org has a field of that product on Account."""
+
+
 class Adopt(_Fields):
     """Where another product has left Stripe's ids, so that what it bills is gone on with instead of being made again.
 
-    Of fields those are read that the org has; the first one that says something counts. None of it is looked at unless the
-    deployment adopts what exists (`FieldMapping.adopting`).
+    Of fields those are read that the org has; the first one that says something counts. `when` it is looked at, the deployment
+    chooses (`FieldMapping.adopting`): always, never, or where the org has one of the fields of Account.
 
     Stripe documents Account's `stripeGC__Customer_Id__c`, and what its extension writes back to Contract and Order, but not the
     names of these fields. The connector's field and keys are those that its own tests use; its prefix can be changed there.
     """
 
-    _existing: bool = PrivateAttr(default=False)
+    _when: Adopting = PrivateAttr(default="off")
 
     account: FieldNames = ("stripeGC__Customer_Id__c", _CONNECTOR_ID)
     """Fields of Account with a Stripe customer."""
@@ -364,14 +368,14 @@ class Adopt(_Fields):
     """Keys of metadata by which a schedule or a subscription names its Contract or an Order."""
 
     @property
-    def existing(self) -> bool:
-        """Whether what another product bills is looked for."""
-        return self._existing
+    def when(self) -> Adopting:
+        """When what another product bills is looked for."""
+        return self._when
 
     @property
     def fields(self) -> dict[str, FieldNames]:
-        """The fields, by object; nothing where nothing is looked for."""
-        if not self.existing:
+        """The fields, by object; nothing where nothing is ever looked for."""
+        if self.when == "off":
             return {}
         named = {
             "Account": self.account,
@@ -422,10 +426,10 @@ class FieldMapping(_Fields):
     adopt: Adopt = Adopt.model_construct()
     metadata: ExtraMetadata = ExtraMetadata.model_construct()
 
-    def adopting(self) -> FieldMapping:
+    def adopting(self, when: Adopting = "on") -> FieldMapping:
         """The same, for a deployment that adopts what another product bills."""
         adopt = self.adopt.model_copy()
-        adopt._existing = True  # noqa: SLF001 (a choice of the deployment, and no key of the file)
+        adopt._when = when  # noqa: SLF001 (a choice of the deployment, and no key of the file)
         return self.model_copy(update={"adopt": adopt})
 
     @property

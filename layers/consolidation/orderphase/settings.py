@@ -271,7 +271,7 @@ class FlowSettings(StripeAccountSettings):
     write_back: Literal["full", "ids_only", "none"] = Field(alias="ORDERPHASE_WRITE_BACK")
     sync_log_records: Switch = Field(alias="ORDERPHASE_SYNC_LOG_RECORDS")
     ignore_own_events: Switch = Field(alias="ORDERPHASE_IGNORE_OWN_EVENTS")
-    adopt_existing: Switch = Field(alias="ORDERPHASE_ADOPT_EXISTING")
+    adopt_existing: Literal["auto", "on", "off"] = Field(alias="ORDERPHASE_ADOPT_EXISTING")
 
     def policies(self, mapping: FieldMapping) -> Policies:
         """The policies, as the domain takes them, with the mapping's defaults."""

@@ -22,8 +22,7 @@ class Parts:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.settings = settings = FlowSettings.from_environment(environment)
-        mapping = load_mapping()
-        self.mapping = mapping.adopting() if settings.adopt_existing else mapping
+        self.mapping = load_mapping().adopting(settings.adopt_existing)
         self.policies = settings.policies(self.mapping)
         self._secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=AWS))
         name = settings.salesforce_secret

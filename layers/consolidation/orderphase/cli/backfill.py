@@ -55,8 +55,8 @@ def run(
     found = contracts.backfill(now().astimezone(ZoneInfo(settings.time_zone)).date())
     chosen = found[: options.limit]
     outlooks: list[Outlook] = []
-    if options.dry_run and settings.adopt_existing:
-        outlooks = [*_looked_at(commands.preview(environment), chosen)]
+    if options.dry_run and settings.adopt_existing != "off" and (previews := commands.preview(environment)).adopting:
+        outlooks = [*_looked_at(previews, chosen)]
     if not options.json:
         write_text("\n".join(_told(stack, found, chosen, options.rate, dry_run=options.dry_run, outlooks=outlooks)))
     done = 0

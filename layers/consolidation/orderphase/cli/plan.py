@@ -27,22 +27,6 @@ from orderphase.mapping import load_mapping
 from orderphase.salesforce.snapshot import Situated, Snapshot, read_situated
 from orderphase.stripe.schedules import read_schedule
 
-DESCRIPTION = """\
-Reads a snapshot of one contract and the subscription schedule that Stripe holds for it, as JSON, and prints what is to be
-done: {"action", "params", "phases", "findings"}. `params` is the exact request; `action` is create, update, cancel or
-nothing. Nothing is sent anywhere. Exit code 0; 1 when a finding is an error; 2 when the input cannot be used."""
-
-INPUT = """\
-beside what `orderphase consolidate` reads, the snapshot has:
-  "now"           when it is done, e.g. "2025-03-01T00:00:00Z"; required
-  "schedule"      Stripe's subscription schedule object, expanded or not; null or absent where there is none
-  "cancellation"  {"mode": "now" | "at_period_end" | "on_date", "date", "invoice_now", "prorate"}, where one is asked for
-  "account"       the Account with the id of its Stripe customer, whom a new schedule bills
-  "org_id"        the org's id, for the metadata
-
-Orders without ActivatedDate beside others that have one are drafts: they are not billed. What the request names that does not
-exist yet stands there under its Salesforce id; a customer that does not exist yet is left out."""
-
 _CURRENCY = "USD"
 """Where neither orders, nor schedule, nor price book state one."""
 

@@ -224,10 +224,10 @@ class ContractRuns:
             stripe = StripeAccount(connection)
             told = self.policies.write_back != "none"
             catalogue = CatalogueSource(stripe, facts, self._mapping, self.currency, primary=primary, told=told)
-            adopt = self._mapping.adopt
-            found = Customers(connection, adopting=adopt.existing)
+            adopting = self.contracts.adopting
+            found = Customers(connection, adopting=adopting)
             customers = CustomerSource(found, facts, self._mapping, self.policies, primary=primary)
-            adoption = Adoption(stripe, customers, adopt.metadata) if adopt.existing else None
+            adoption = Adoption(stripe, customers, self._mapping.adopt.metadata) if adopting else None
             proposals = Proposals(stripe, catalogue, self.policies, self.currency, self.now, primary=primary, adoption=adoption)
             self._desks[account] = Desk(account, stripe, catalogue, customers, proposals)
         return self._desks[account]

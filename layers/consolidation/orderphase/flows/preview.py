@@ -133,6 +133,11 @@ class Previews:
             ),
         )
 
+    @property
+    def adopting(self) -> bool:
+        """Whether what another product bills is looked for. Raises classified errors."""
+        return self._runs.contracts.adopting
+
     def outlook(self, order_id: str) -> Outlook:
         """What would become of the contract of an order, without its invoices. Raises classified errors."""
         _, proposal = self._proposed(order_id)

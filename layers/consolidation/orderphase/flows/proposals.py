@@ -278,7 +278,8 @@ class Proposals:
         differs = theirs.items() != ours.items() if made_by_us else not theirs.items() <= ours.items()
         others = [] if self._adoption is None or made_by_us else self._adoption.names_others(schedule.metadata, state)
         if (theirs and differs) or others:
-            of = " of ".join(theirs.values() if theirs and differs else others)
+            named = [f"{name.removeprefix('salesforce_').removesuffix('_id')} {theirs[name]}" for name in reversed(theirs)]
+            of = " of ".join(named if theirs and differs else others)
             message = f"The schedule {schedule.id}, which Salesforce names, belongs to {of}, not to this contract."
             return finding("billed_elsewhere", message)
         if noted is not None and schedule.id != noted:

@@ -297,8 +297,7 @@ class CatalogueRecords:
         return [*own, *self._others(ENTRY), *currency, *parents]
 
     def _others(self, kind: str) -> tuple[str, ...]:
-        """The fields of an object in which another product keeps Stripe's ids, as far as the org has them."""
-        return self._org.present(self._mapping.adopt.fields).get(kind, ())
+        return self._org.adopted(self._mapping.adopt, kind)
 
     def _stripe_id(self, kind: str, record: Mapping[str, Any], own: str) -> str | None:
         """The id in Stripe of a record: in our own field, else in another product's."""

@@ -94,6 +94,11 @@ class Contracts:
         """The org's 18-character id."""
         return self.client.org_id
 
+    @property
+    def adopting(self) -> bool:
+        """Whether what another product bills is looked for. Raises classified errors."""
+        return self._org.adopts(self._mapping.adopt)
+
     def write_back(self, updates: Iterable[Update], creations: Sequence[Creation] = ()) -> None:
         """Write to Salesforce: one request, more only beyond 200 records. Raises the first refusal, classified."""
         write_back(self.client, updates, creations)
@@ -175,8 +180,7 @@ class Contracts:
         return records
 
     def _adopted(self, name: str) -> tuple[str, ...]:
-        """The fields of an object in which another product keeps Stripe's ids, as far as the org has them."""
-        return self._org.present(self._mapping.adopt.fields).get(name, ())
+        return self._org.adopted(self._mapping.adopt, name)
 
     def _order_columns(self) -> list[str]:
         order = self._mapping.order
@@ -205,7 +209,12 @@ class Contracts:
 
     def _order_fields(self) -> list[str]:
         contract = self._mapping.contract
-        of_contract = [contract.schedule_id, contract.subscription_id, contract.stripe_account, *self._adopted("Contract")]
+        of_contract = [
+            contract.schedule_id,
+            contract.subscription_id,
+            contract.stripe_account,
+            *self._adopted("Contract"),
+        ]
         parents = [
             "ContractId",
             *(f"Contract.{name}" for name in of_contract if name),

@@ -321,9 +321,10 @@ class _Examiner:
         fields = self.mapping.adopting().adopt.fields
         named = [f"{kind}.{name}" for kind, names in fields.items() for name in names]
         present = [one for one in named if not self.org.follow(*one.split(".")).obstacle]
-        if not self.uses.adopting:
+        when = self.uses.adopting
+        if when == "off" or (when == "auto" and not any(one.startswith("Account.") for one in present)):
             if present:
-                what = f"AdoptExisting is off, and another product has fields here: {', '.join(present)}"
+                what = f"AdoptExisting is {when}, and another product has fields here: {', '.join(present)}"
                 remedy = "set it to on before OrderActivation, or what that product bills is billed twice (docs/moving-over.md)"
                 self.found.append(Diagnosis("warning", "Salesforce", what, remedy))
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from orderphase.mapping import Adopt
 from orderphase.salesforce.client import API_VERSION, SalesforceClient
 from orderphase.salesforce.writing import call
 
@@ -49,6 +50,16 @@ class Org:
         """The shape as the org describes its Account. Raises classified errors."""
         described: Mapping[str, Any] = call(self.client, "GET", "sobjects/Account/describe")
         return Shape(frozenset(field["name"].lower() for field in described["fields"]))
+
+    def adopts(self, adopt: Adopt) -> bool:
+        """Whether what another product bills is looked for. Raises classified errors."""
+        if adopt.when == "auto":
+            return any(name.lower() in self.shape.account for name in adopt.account)
+        return adopt.when == "on"
+
+    def adopted(self, adopt: Adopt, name: str) -> tuple[str, ...]:
+        """The fields of an object in which another product keeps Stripe's ids, as far as the org has them. As `present`."""
+        return self.present(adopt.fields).get(name, ()) if self.adopts(adopt) else ()
 
     def present(self, fields: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         """Which of these fields, by object, the org has and lets be read, spelt as the org does: one request, once.
