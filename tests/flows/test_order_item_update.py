@@ -41,6 +41,21 @@ class TestChanges:
         assert here.subscription()["items"]["data"][0]["quantity"] == 4
         assert here.change_line(deal.line).outcome == "unchanged"
 
+    def test_a_line_that_was_refused_and_is_corrected(self, here: World) -> None:
+        """Its order was activated once, and nobody tells of that again."""
+        account = here.account()
+        contract = here.contract(account)
+        order = here.order(account, contract, line(here.entry(), Quantity=2.5), line(here.entry()))
+        assert here.run(order).outcome == "failed"
+        faulty, other = here.lines_of(order)
+        here.salesforce.update("OrderItem", other, {"Quantity": 2})
+        assert here.change_line(other, changed=["Quantity"]).outcome == "failed"
+        here.salesforce.update("OrderItem", faulty, {"Quantity": 3})
+        assert here.change_line(faulty, changed=["Quantity"]).outcome == "synced"
+        assert len(here.schedules()) == 1
+        record = here.record("Order", order)
+        assert (record["Stripe_Sync_Status__c"], record["Stripe_Sync_Message__c"]) == ("Synced", None)
+
     def test_an_added_time_splits_the_phase(self, here: World) -> None:
         """The line begins inside of the phase that runs: that ends now, and the changed one begins."""
         account, entry, other = here.account(), here.entry(), here.entry()

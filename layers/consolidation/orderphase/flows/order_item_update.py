@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orderphase.flows.contract_runs import ContractRuns, Hold
 from orderphase.flows.runs import Report
 from orderphase.mapping import OrderItemFields
-from orderphase.salesforce.contracts import ContractState
+from orderphase.salesforce.contracts import FAILED, ContractState
 
 FLOW = "order_item_update"
 
@@ -39,8 +39,10 @@ class OrderItemUpdate:
             if not state.order.activated:
                 return Report("skipped", f"Order {state.order.number} is not activated.", state.id)
             known = self._runs.know(state, hold)
-            if known.schedule is None and not known.found:
-                message = f"Order {state.order.number} has no schedule yet: its activation makes one; if it failed, repeat it."
+            # What was refused, and is corrected now, nothing else may tell of again.
+            refused = any(order.sync_status == FAILED for order in state.states.values())
+            if known.schedule is None and not known.found and not refused:
+                message = f"Order {state.order.number} has no schedule yet: its activation makes one."
                 return Report("skipped", message, state.id)
             return self._runs.apply(known, hold)
 
