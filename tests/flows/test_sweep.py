@@ -113,6 +113,44 @@ def test_what_stripe_refuses_is_told_once(here: World) -> None:
     assert [call.method for call in here.salesforce.log].count("PATCH") == 1
 
 
+def test_what_is_wrong_again_is_news_again(here: World) -> None:
+    deal = sold(here)
+    second = deal.change(line(deal.entry, "2027-06-01", Quantity=2.5), EffectiveDate="2027-06-01")
+    (faulty,) = here.lines_of(second)
+    seen = []
+    for quantity in (2.5, 2.5, 1, 2.5):
+        here.salesforce.update("OrderItem", faulty, {"Quantity": quantity})
+        here.clock.advance(ROUND)
+        report = here.reconcile(deal.contract)
+        seen.append((report.outcome, report.news))
+    assert seen == [("failed", True), ("failed", False), ("synced", True), ("failed", True)]
+
+
+def test_what_could_not_be_told_is_news_still(here: World) -> None:
+    account, entry = here.account(), here.entry(interval=None)
+    contract = here.contract(account)
+    order = here.order(account, contract, line(entry))
+    here.salesforce.inject("refuse", error="UNABLE_TO_LOCK_ROW", method="PATCH", times=3)
+    with pytest.raises(TransientError):
+        here.run(order)
+    here.clock.advance(ROUND)
+    report = here.run(order)
+    assert (report.outcome, report.news) == ("failed", True)
+
+
+def test_what_is_wrong_with_an_order_that_is_billed_is_news_once(here: World) -> None:
+    """It stays as it is, and says nothing of it; the sync log does."""
+    deal = sold(here)
+    second = deal.change(line(deal.entry, "2027-12-01", "2028-12-01"), EffectiveDate="2027-12-01")
+    here.run(second)
+    here.salesforce.update("OrderItem", deal.line, {"Quantity": 2.5})
+    seen = []
+    for _ in range(3):
+        here.clock.advance(ROUND)
+        seen.append(here.reconcile(deal.contract))
+    assert [(report.outcome, report.news) for report in seen] == [("failed", True), ("failed", False), ("failed", False)]
+
+
 def test_a_first_order_that_failed_is_looked_at_again(here: World) -> None:
     """What puts it right may be no change of the order."""
     account, entry = here.account(), here.entry(interval=None)

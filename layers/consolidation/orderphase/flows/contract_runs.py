@@ -79,7 +79,7 @@ class Hold:
 
     planned: whether all that was sold under the contract was looked at, and not one event of it passed over. looked: once a run
     that has planned has come to its end; of one that was interrupted, it is not known what it has looked at. told: a digest of
-    what an Order was told about what is wrong.
+    what an Order was told last about what is wrong; None once nothing is. telling: whether this run has had something to tell.
     """
 
     lease: Lease
@@ -89,6 +89,7 @@ class Hold:
     planned: bool = False
     looked: Looked | None = None
     told: str | None = None
+    telling: bool = False
 
 
 class ContractRuns:
@@ -177,6 +178,8 @@ class ContractRuns:
                         hold.intent = hold.lease.intent or Intent(hold.intent.generation - 1, frozenset(), state="recorded")
                     hold.planned = True
                     report = self._failure(state.order.id, state.id, problem, hold.intent, run, before=(state, hold))
+                if hold.planned and not hold.telling and report.outcome in ("synced", "unchanged"):
+                    hold.told = None  # what is wrong again is told again
                 if hold.planned:
                     hold.looked = Looked(read_at, self.contracts.org_id if report.outcome == "failed" else None)
                 return replace(report, order_id=report.order_id or state.order.id, order_number=state.order.number)
@@ -202,7 +205,7 @@ class ContractRuns:
     def _hold(self, contract_id: str, run: Run) -> Iterator[Hold]:
         desk = self.desk(self.stripe.default)
         lease = self._acquire(contract_id, run.id)
-        hold = Hold(lease, lease.intent, run, desk)
+        hold = Hold(lease, lease.intent, run, desk, told=lease.told)
         try:
             yield hold
         finally:
@@ -552,9 +555,12 @@ class ContractRuns:
         message = as_text(findings, limit=MESSAGE_LENGTH)
         # One that is not taken over yet may never be.
         schedule = None if known.adopting else known.billing
-        news = True
+        told = Told("failed", message, schedule, hold.run, *_named(known.state))
         if not known.bills_order or _about(known.state, findings):
-            news = self._mark(known.state, FAILED, Told("failed", message, schedule, hold.run, *_named(known.state)), hold)
+            news = self._mark(known.state, FAILED, told, hold)
+        else:
+            news = _is_news(FAILED, told, hold)
+            _note(FAILED, told, hold)
         return Report("failed", message, known.state.id, findings, schedule, news=news)
 
     def pass_over(self, known: Known, message: str, hold: Hold) -> Report:
@@ -595,6 +601,8 @@ class ContractRuns:
                 self._back.write([replace(marked, fields={**marked.fields, **ids})], told)
         except DataError as refusal:
             message = f"{message} The order could not be marked: {refusal.message}"
+        if before is not None:
+            _note(FAILED, told, before[1])
         findings = problem.findings if isinstance(problem, RefusedError) else ()
         return Report("failed", message, contract_id, findings, schedule, problem, news=news)
 
@@ -608,6 +616,7 @@ class ContractRuns:
         ids = {order.schedule_id, state.schedule_id} if state.has_contract else {order.schedule_id}
         knows = schedule is None or ids == {schedule.id}
         if not news and order.sync_status == status and knows:
+            hold.telling = True
             return False
         marked = self._back.status(state.order.id, status, told.message)
         updates = [marked]
@@ -617,6 +626,7 @@ class ContractRuns:
             if state.schedule_id != schedule.id:
                 updates.append(self._back.contract_ids(state, schedule))
         self._back.write(updates, told)
+        _note(status, told, hold)
         return news
 
     def _ids(
@@ -649,11 +659,19 @@ class ContractRuns:
 
 
 def _is_news(status: str, told: Told, hold: Hold) -> bool:
-    """Note what an Order is told; whether that is something else than the last time."""
+    """Whether an Order is told something else than the last time."""
+    return _digest(status, told) != hold.lease.told
+
+
+def _note(status: str, told: Told, hold: Hold) -> None:
+    """Note what an Order was told, once it was."""
+    hold.told, hold.telling = _digest(status, told), True
+
+
+def _digest(status: str, told: Told) -> str:
     # Of what holds from now on, a message names the moment: that alone is nothing new.
     message = _CLOCK_TIME.sub("", told.message)
-    hold.told = hashlib.sha256(f"{told.order_id} {status} {message}".encode()).hexdigest()[:16]
-    return hold.told != hold.lease.told
+    return hashlib.sha256(f"{told.order_id} {status} {message}".encode()).hexdigest()[:16]
 
 
 def _has(order: OrderState, schedule: Schedule | None) -> bool:

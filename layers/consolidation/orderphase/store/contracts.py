@@ -161,15 +161,17 @@ class ContractTable:
     ) -> None:
         """Let go of the contract, and write down what became of the intent. Raises ConflictError where the lease was lost.
 
-        looked: of a run that has planned the contract, and has come to an end. told: as in `Lease`; None = nothing new.
+        looked: of a run that has planned the contract, and has come to an end. told: as in `Lease`.
         """
         # Free for everybody, also for a run whose clock is behind.
         expression = "SET released_at = :now, lease_until = :free"
         values: dict[str, Any] = {":now": _timestamp(now), ":free": {"N": "0"}}
-        if told is not None:
+        gone: list[str] = []
+        if told is None:
+            gone.append("told")
+        else:
             expression += ", told = :told"
             values[":told"] = {"S": told}
-        gone: list[str] = []
         if looked is not None:
             expression += ", seen_at = :seen_at"
             values[":seen_at"] = _timestamp(looked.at)
