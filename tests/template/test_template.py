@@ -318,6 +318,9 @@ class TestGradualDeployment:
         version = gradual["Resources"][f"{name}Aliaslive"]["Properties"]["FunctionVersion"]
         assert alarm["Condition"] == "DeploysGradually"
         given = alarm["Properties"]
+        # CloudWatch: an alarm that is changed keeps its state. Another name is another alarm.
+        called, values = given["AlarmName"]["Fn::Sub"]
+        assert (called.rpartition("-")[2], values) == ("${Version}", {"Version": version})
         assert given["Dimensions"] == [
             {"Name": "FunctionName", "Value": {"Ref": name}},
             {"Name": "Resource", "Value": {"Fn::Sub": f"${{{name}}}:live"}},

@@ -39,7 +39,8 @@ def play(world: World, shop: Shop, sold: Draft) -> Scene:
     blocks: list[Block] = [
         Paragraph(
             f"Order {order['OrderNumber']} is activated. Salesforce posts a signed event to the gateway; {seconds:.1f} seconds "
-            "later the order says Synced. Customer, products and prices were not in Stripe before, so they were created first."
+            "later, most of them the first start of the functions, the order says Synced. Customer, products and prices were "
+            "not in Stripe before, so they were created first."
         ),
         Picture("What was ordered, and the phases that follow", timeline_lines(orders), consolidated),
         *(schedule_table(world.stripe, schedule) for schedule in schedules),

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 def _asked(options: argparse.Namespace, stack: Stack, now: datetime) -> Asked:
     about_one = (options.order or options.contract) is not None
     latest = now + timedelta(minutes=1)  # the clocks of the functions may be ahead
-    until = min(options.until or latest, latest)
+    until = max(min(options.until or latest, latest), _EVER + LOOKS_BACK)
     since = max(options.since or (_EVER if about_one else until - LOOKS_BACK), _EVER)
     if since >= until:
         raise ConfigurationError(f"--since ({iso(since)}) does not lie before --until, or before now ({iso(until)})")

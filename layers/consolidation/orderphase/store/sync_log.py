@@ -26,7 +26,7 @@ ORDER_INDEX = "by_order"
 """The index of the entries of an order, or of what else a run was about, in the order of time."""
 
 DAY_INDEX = "by_day"
-"""The index of the entries of a day in UTC, in the order of time. It has all of them but their findings.
+"""The index of the entries of a day in UTC, in the order of time. It has what a table shows: no findings, calls and ids.
 
 DynamoDB: a partition of an index takes 1,000 writes a second, and a table whose index does not keep up is throttled. One day is
 one partition, so a deployment logs 1,000 runs a second at most: far more than two vendors' APIs let it make.
