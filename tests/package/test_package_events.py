@@ -134,7 +134,22 @@ def test_the_screen_offers_the_modes_of_the_field() -> None:
     assigned = {
         text(one, "field"): text(one, "value/elementReference") for one in found(screen, "recordUpdates/inputAssignments")
     }
-    assert set(assigned) == {f"Stripe_Cancellation_{one}__c" for one in ("Mode", "Date", "Invoice_Now", "Prorate")}
+    assert set(assigned) == {
+        f"Stripe_Cancellation_{one}__c" for one in ("Mode", "Date", "Invoice_Now", "Prorate", "Requested_At")
+    }
+    assert FLOWS["Orderphase_Cancellation_Requested"].watched() == set(assigned)
+
+
+def test_the_same_cancellation_can_be_asked_for_again() -> None:
+    """The screen changes a field in any case, and the event is another one: its id is of the moment of that change."""
+    (request,) = found(FLOWS["Orderphase_Cancel_Subscription"].root, "recordUpdates")
+    assigned = {text(one, "field"): text(one, "value/elementReference") for one in found(request, "inputAssignments")}
+    assert assigned["Stripe_Cancellation_Requested_At__c"] == "$Flow.CurrentDateTime"
+    flow = FLOWS["Orderphase_Cancellation_Requested"]
+    assert "ISCHANGED({!$Record.Stripe_Cancellation_Requested_At__c})" in text(flow.start, "filterFormula")
+    assert flow.inputs(flow.actions("apex")[0])["moment"] == "$Record.LastModifiedDate"
+    first, second = (parse(body(given(flow, moment=MOMENT + dt.timedelta(minutes=one)))) for one in range(2))
+    assert (first.id != second.id, first.data) == (True, second.data)
 
 
 def test_what_the_edge_refuses_the_org_does_not_take() -> None:

@@ -21,7 +21,7 @@ from tests.package.sources import custom_fields, found, members, text, texts
 FIELDS = members("CustomField")
 # Beside the mapping's: the cancellation that a person asks for, which a flow sends, and what the sync status says in words.
 BESIDE = {
-    *(f"Order.Stripe_Cancellation_{name}__c" for name in ("Mode", "Date", "Invoice_Now", "Prorate")),
+    *(f"Order.Stripe_Cancellation_{name}__c" for name in ("Mode", "Date", "Invoice_Now", "Prorate", "Requested_At")),
     "Order.Stripe_Billing__c",
 }
 
