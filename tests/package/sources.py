@@ -16,6 +16,9 @@ SETTINGS: dict[str, Any] = json.loads((PROJECT / "sfdx-project.json").read_text(
 DIRECTORIES = [one["path"] for one in SETTINGS["packageDirectories"]]
 BASE = DIRECTORIES[0]
 
+MARK = "__ORDERPHASE_"
+"""What each text begins with that differs from org to org, and is replaced when it is deployed."""
+
 # What a file's name ends with, and what the Metadata API calls it.
 TYPES = {
     ".cls-meta.xml": "ApexClass",
@@ -46,6 +49,15 @@ def files(directory: str | None = None) -> list[Path]:
     """The metadata files of a package directory, or of all."""
     folders = [PROJECT / one for one in ([directory] if directory else DIRECTORIES)]
     return sorted(path for folder in folders for path in folder.rglob("*-meta.xml"))
+
+
+def variables_of(directory: str) -> set[str]:
+    """The names of the environment variables that a directory's replacements take."""
+    return {
+        one["replaceWithEnv"]
+        for one in SETTINGS["replacements"]
+        if one.get("filename", one.get("glob", "")).startswith(f"{directory}/")
+    }
 
 
 def suffix(path: Path) -> str:

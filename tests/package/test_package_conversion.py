@@ -14,6 +14,7 @@ from tests.package.node import TOOLS, convert, parse_apex
 from tests.package.sources import (
     BASE,
     DIRECTORIES,
+    MARK,
     PROJECT,
     SETTINGS,
     files,
@@ -23,6 +24,7 @@ from tests.package.sources import (
     text,
     texts,
     type_of,
+    variables_of,
 )
 
 VALUES = {
@@ -33,7 +35,6 @@ VALUES = {
     "ORDERPHASE_AWS_REGION": "EU-CENTRAL-1",
     "ORDERPHASE_AWS_ACCOUNT": "123456789012",
 }
-MARK = "__ORDERPHASE_"
 
 
 def listed(package: Path) -> dict[str, set[str]]:
@@ -56,8 +57,7 @@ def made(directory: str) -> dict[str, set[str]]:
 
 def needed(directory: str) -> dict[str, str]:
     """What has to be given for a directory."""
-    of_it = [one for one in SETTINGS["replacements"] if one.get("filename", one.get("glob", "")).startswith(f"{directory}/")]
-    return {one["replaceWithEnv"]: VALUES[one["replaceWithEnv"]] for one in of_it}
+    return {name: VALUES[name] for name in variables_of(directory)}
 
 
 @pytest.mark.parametrize("directory", DIRECTORIES)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
+from orderphase.ingress.salesforce import SWITCHES
 from sandbox.build import ROOT
+from sandbox.processes import environment
 from tests.documents.blocks import blocks_of
 from tests.package.node import salesforce
-from tests.package.sources import DIRECTORIES, SETTINGS, found, members, text, texts
+from tests.package.sources import BASE, DIRECTORIES, PROJECT, files, found, members, text, texts
+from tests.package.stand_ins import STACK, TOKEN, stand_ins
+from tests.template.cloudformation import load
 
 PAGE = ROOT / "docs" / "salesforce.md"
 SNIPPETS = [block.text for block in blocks_of(PAGE) if block.kind == "sh"]
@@ -22,6 +30,9 @@ COMMANDS = [
     for line in snippet.splitlines()
     if line.strip().startswith("sf ")
 ]
+
+
+_LIMIT_SECONDS = 120
 
 
 def section(heading: str) -> str:
@@ -72,19 +83,65 @@ def test_the_permission_sets_are_told() -> None:
     )
 
 
-def test_each_directory_is_deployed_with_what_it_needs() -> None:
-    """What a directory needs is exported before it, in the same snippet or an earlier one."""
-    exported: set[str] = set()
-    deployed = []
-    for snippet in SNIPPETS:
-        exported |= set(re.findall(r"\b(ORDERPHASE_\w+)=", snippet))
-        for directory in re.findall(r"deploy start --source-dir (\S+)", snippet):
-            deployed.append(directory)
-            for one in SETTINGS["replacements"]:
-                if one.get("filename", one.get("glob", "")).startswith(f"{directory}/"):
-                    assert one["replaceWithEnv"] in exported
-    assert sorted(deployed) == sorted(DIRECTORIES)
-    assert exported == {one["replaceWithEnv"] for one in SETTINGS["replacements"]}
+def test_each_flow_has_its_parameter() -> None:
+    """The step that activates the flows has all of them, each with what switches the same flow on in the stack."""
+    rows = re.findall(r"^ +\| (`\w+=.*) \| \*(Orderphase: [^*]+)\* \|$", section("Install"), re.MULTILINE)
+    said = {label: re.findall(r"`(\w+)=(\w+)`", given) for given, label in rows}
+    triggered = {
+        text(root, "label"): text(one, "value/stringValue")
+        for root in members("Flow", BASE).values()
+        for one in found(root, "actionCalls/inputParameters")
+        if text(one, "name") == "eventType" and found(root, "start/object")
+    }
+    assert {label: given[0] for label, given in said.items()} == {
+        label: (SWITCHES[event], "on") for label, event in triggered.items()
+    }
+    parameters = load()["Parameters"]
+    assert [one for given in said.values() for one in given if one[1] not in parameters[one[0]]["AllowedValues"]] == []
+
+
+def run(script: str, folder: Path, project: Path, **other: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in one shell, with stand-ins for both programs; they note the commands in `commands` in the folder."""
+    variables = {
+        "PATH": f"{stand_ins(folder / 'bin')}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(folder),
+        "COMMANDS": str(folder / "commands"),
+        "ORDERPHASE_STACK": STACK,
+        "SECRET": json.dumps({"SALESFORCE_OUTBOUND_TOKEN": TOKEN}),
+    }
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    env = environment(**(variables | other))
+    return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
+
+
+def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
+    """In one shell, from the first to the last, in a copy of the project."""
+    project = tmp_path / "salesforce"
+    shutil.copytree(PROJECT, project)
+    done = run("\n".join(SNIPPETS), tmp_path, project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    commands = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
+    deployed, deleted = ([one[4] for one in commands if one[1] == verb] for verb in ("deploy", "delete"))
+    assert sorted(deployed) == sorted(deleted) == sorted(DIRECTORIES)
+    assert (deployed[0], deleted[-1]) == (BASE, BASE)
+    assert len(commands) == len(COMMANDS)
+    # What was deleted is a copy.
+    assert {path.relative_to(project) for path in project.rglob("*-meta.xml")} == {one.relative_to(PROJECT) for one in files()}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"ORDERPHASE_STACK": ""}, "ORDERPHASE_STACK"), ({"ORDERPHASE_STACK": "another"}, "another"), ({"SECRET": "{}"}, "TOKEN")],
+)
+def test_an_address_that_is_not_known_is_told(given: dict[str, str], told: str, tmp_path: Path) -> None:
+    """Before anything is deployed with half of it."""
+    addresses = "\n".join(re.sub(r"^sf .*$", "", one, flags=re.MULTILINE) for one in SNIPPETS[:-1])
+    assert run(addresses, tmp_path, tmp_path).returncode == 0
+    (tmp_path / "again").mkdir()
+    done = run(addresses, tmp_path / "again", tmp_path, **given)
+    assert done.returncode != 0
+    assert told in done.stderr
 
 
 @pytest.mark.parametrize("command", sorted({command for command, _ in COMMANDS}))
