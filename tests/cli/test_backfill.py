@@ -89,14 +89,14 @@ def test_what_was_sold_before_is_queued_and_looked_at_once(company: Company) -> 
     assert out.splitlines() == [
         "Backfill of the stack billing",
         "",
-        "  3 contracts are billed and changed since a run has looked last",
+        "  3 contracts are to be billed and changed since a run has looked last",
         "  3 to be queued, 60 a minute: it takes about a minute",
         "  about 6 requests to Salesforce, and 3 to Stripe beside 2 for each customer and each price that it does not have yet",
         "  10:00:00 UTC: 3 of 3 queued",
     ]
     assert company.work() == ["synced"] * 3
     assert [one["metadata"]["salesforce_contract_id"] for one in company.here.schedules()] == contracts
-    assert company.backfill()[1].endswith("  0 contracts are billed and changed since a run has looked last\n")
+    assert company.backfill()[1].endswith("  0 contracts are to be billed and changed since a run has looked last\n")
     assert company.queued() == []
 
 
@@ -202,7 +202,7 @@ def test_a_part_of_it(company: Company) -> None:
     company.sell(3)
     assert "  2 to be queued" in company.backfill("--limit", "2")[1]
     assert company.work() == ["synced"] * 2
-    assert "  1 contract is billed" in company.backfill()[1]
+    assert "  1 contract is to be billed" in company.backfill()[1]
     assert company.work() == ["synced"]
 
 

@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
 
     backfill = add_live(
         "backfill",
-        "look at every contract that is billed and that no run has looked at since it was changed",
+        "look at every contract that is to be billed and that no run has looked at since it was changed",
         texts.BACKFILL,
         texts.BACKFILL_MORE,
         stack="that would do it",

@@ -106,7 +106,7 @@ def _told(
     yield f"Backfill of {stack.source}{', nothing queued' if dry_run else ''}"
     yield ""
     which = "contract is" if len(found) == 1 else "contracts are"
-    yield f"  {len(found):,} {which} billed and changed since a run has looked last"
+    yield f"  {len(found):,} {which} to be billed and changed since a run has looked last"
     if not found:
         return
     number = len(chosen)
