@@ -1,4 +1,8 @@
-"""What goes wrong sets off the alarm that is there for it, and no other: a real function, the template's own alarms."""
+"""What goes wrong in a run sets off the alarm that is there for it: a real function, the template's own alarms.
+
+Of records, drift, unknown outcomes and the API budget; none of the other three goes off with it. That of a door is in
+test_ingress_function.py, that of the circuit in test_scheduled_functions.py. The rest watch what AWS itself counts.
+"""
 
 from __future__ import annotations
 

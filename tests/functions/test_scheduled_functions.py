@@ -14,10 +14,12 @@ import pytest
 from functions.poll import app as poll
 from functions.reconciliation_sweep import app as sweep
 from functions.recovery import app as recovery
+from orderphase import telemetry
 from orderphase.errors import ConfigurationError
 from orderphase.ingress.events import ReconcileData, SalesforceEvent
 from orderphase.settings import RecoverySettings
 from orderphase.store.progress import Progress
+from tests.alarms import fires, later, namespace, written
 from tests.flows.world import ORG, World
 from tests.functions.deployed import Output, deployed, store, stripe_secret
 from tests.invocation import Context
@@ -139,6 +141,20 @@ def test_the_recovery_stops_the_flows_until_both_vendors_are_back(
     store("stripe", stripe_secret(here))
     assert start("recovery")["open"] == 0
     assert set(mappings.on.values()) == {True}
+
+
+def test_flows_that_are_stopped_for_a_quarter_of_an_hour_set_off_the_alarm(
+    here: World, mappings: Mappings, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry.metrics.provider, "namespace", namespace("billing"))
+    monkeypatch.setattr(telemetry.metrics.provider, "service", "recovery")
+    Progress(here.dynamodb, "progress").suspect(datetime.now(UTC))
+    here.stripe.inject("refuse", error="503", times=99)
+    assert start("recovery") == {"open": 1}
+    blobs = [*written(output.capture.readouterr().out.splitlines())]
+    minutes = [blob for minute in range(15) for blob in later(blobs, 60 * minute)]
+    assert fires("CircuitAlarm", minutes, "billing")
+    assert not fires("CircuitAlarm", minutes[: -len(blobs)], "billing")
 
 
 def test_a_key_of_one_of_several_accounts_stops_nothing(

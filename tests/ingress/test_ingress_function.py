@@ -18,7 +18,7 @@ from orderphase.ingress.events import KNOWN_TYPES, parse
 from orderphase.ingress.gateway import request_from
 from orderphase.ingress.outbound_messages import RESOURCE
 from orderphase.ingress.signature import sign
-from tests.alarms import fires, namespace, written
+from tests.alarms import fires, later, namespace, written
 from tests.ingress.edge import Stage, create_table, deployed, flow_of, is_as_sampled, loaded_libraries, sample
 from tests.ingress.salesforce_messages import ORDER, ORG, message, notification, order
 from tests.template.cloudformation import load
@@ -261,6 +261,21 @@ def test_the_clients_are_built_once(stage: Stage) -> None:
     first = app.endpoint.route()
     stage.post(BODY, _signed())
     assert app.endpoint.route() is first
+
+
+def test_events_that_are_not_taken_for_a_quarter_of_an_hour_set_off_the_alarm(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(telemetry.metrics.provider, "namespace", namespace("billing"))
+    monkeypatch.setattr(telemetry.metrics.provider, "service", "salesforce_webhook")
+    boto3.client("dynamodb").delete_table(TableName="accepted")
+    assert stage.post(BODY, _signed())[0] == 503
+    blobs = [*written(capsys.readouterr().out.splitlines())]
+    for minutes in (5, 10):
+        assert not fires("SalesforceWebhookAlarm", blobs, "billing")
+        blobs += later(blobs[:1], 60 * minutes)
+    assert fires("SalesforceWebhookAlarm", blobs, "billing")
+    assert not fires("StripeWebhookAlarm", blobs, "billing")
 
 
 def test_a_sender_that_is_refused_three_times_sets_off_the_alarm(
