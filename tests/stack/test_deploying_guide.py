@@ -32,6 +32,7 @@ from sandbox.salesforce_emulator import SalesforceEmulator
 from sandbox.serving import Server
 from sandbox.stack import STATE
 from sandbox.stripe_emulator import StripeEmulator
+from tests.documents.reading import table_below
 from tests.org import Org
 from tests.stack.company import until
 from tests.template.cloudformation import load
@@ -523,6 +524,17 @@ def test_the_key_is_given_the_permissions_that_the_doctor_tries() -> None:
     assert given == {one for one in tried if one[1] == "write" or (one[0], "write") not in tried} | {
         ("webhook_endpoints", "read")
     }
+
+
+def test_each_switch_is_listed_with_what_tells_of_it() -> None:
+    rows = [*table_below("7. The other flows", GUIDE)]
+    groups = load()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for name, *_ in rows] in [group["Parameters"] for group in groups]
+    flows = (ROOT / "salesforce" / "force-app" / "main" / "default" / "flows").glob("*.flow-meta.xml")
+    labels = {label for flow in flows for label in re.findall(r"<label>(Orderphase: [^<]+)</label>", flow.read_text())}
+    assert {label for _, org, _ in rows for label in re.findall(r"\*([^*]+)\*", org)} == labels
+    named = {kind for _, _, heard in rows for kind in re.findall(r"[a-z_]+\.[a-z.]+", heard)}
+    assert named == {kind for kind in HEARD_TYPES if kind.startswith(("product.", "price."))}
 
 
 def test_the_endpoint_is_of_the_version_that_is_read() -> None:
