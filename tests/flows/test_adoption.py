@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from orderphase.errors import ConfigurationError, OrderphaseError, TransientError
 from orderphase.flows.order_activation import OrderActivation
 from orderphase.mapping import Adopting, FieldMapping, read_mapping
+from orderphase.salesforce import shape
+from orderphase.salesforce.shape import Org
+from orderphase.salesforce.writing import call
 from orderphase.settings import StripeCredentials
 from orderphase.store.contracts import LEASE
 from orderphase.stripe.client import StripeConnection
@@ -591,6 +595,54 @@ class TestTheOrg:
         report = there.run(sale.order)
         assert codes(report) == ["schedule_adopted"]
         assert "which its metadata names" in report.message
+
+    @pytest.mark.parametrize(
+        ("status", "code", "kind"),
+        [
+            (503, "SERVER_UNAVAILABLE", TransientError),
+            (403, "REQUEST_LIMIT_EXCEEDED", TransientError),
+            (403, None, ConfigurationError),
+        ],
+    )
+    def test_what_cannot_be_described_now_is_not_taken_for_missing(
+        self,
+        there: World,
+        flows: BillingFlows,
+        monkeypatch: pytest.MonkeyPatch,
+        status: int,
+        code: str | None,
+        kind: type[OrderphaseError],
+    ) -> None:
+        """What these fields name bills already, and another price than the book's."""
+        account, entry = there.account(), there.entry()
+        contract = there.contract(account)
+        order = there.order(account, contract, line(entry, START, END))
+        there.salesforce.update("PricebookEntry", entry, {CPQ: (price := flows.price(there.entry()))})
+        made = flows.schedule(contract, [order], flows.customer(account), (START, END, {price: 1}))
+        settle(there)
+        runs = there.flow()
+
+        def refused(client: Any, method: str, path: str, *more: Any, **options: Any) -> Any:
+            answer = call(client, method, path, *more, **options)
+            if path != "composite/batch":
+                return answer
+            return {
+                "results": [{"statusCode": status, "result": [{"errorCode": code, "message": "x"}]} for _ in answer["results"]]
+            }
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shape, "call", refused)
+            with pytest.raises(kind):
+                there.run(order, runs)
+        there.clock.advance(LEASE + MOMENT)
+        assert there.run(order, runs).outcome == "synced", "nothing of it was remembered"
+        assert [one["id"] for one in there.schedules()] == [made]
+
+    def test_an_object_that_the_org_does_not_have(self, there: World) -> None:
+        assert Org(there.salesforce_client()).present({"Nothing__c": ("A__c",), "Contract": (FLOWS,)}) == {
+            "Nothing__c": (),
+            "Contract": (FLOWS,),
+        }
 
     def test_it_is_described_once(self, there: World, connector: Connector) -> None:
         first, second = Sale(there, connector), Sale(there, connector)

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from orderphase.mapping import Adopt
-from orderphase.salesforce.client import API_VERSION, SalesforceClient
-from orderphase.salesforce.writing import call
+from orderphase.salesforce.client import API_VERSION, SalesforceClient, classified
+from orderphase.salesforce.writing import call, not_about_data
 
-_OK = 200
+_OK, _NOT_FOUND = 200, 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,23 @@ class Org:
             asked = [{"method": "GET", "url": f"v{API_VERSION}/sobjects/{name}/describe"} for name in fields]
             answer = call(self.client, "POST", "composite/batch", {"batchRequests": asked}, repeatable=True)
             self._present[key] = {
-                name: _spelt(part["result"]["fields"], wanted) if part["statusCode"] == _OK else ()
+                name: _spelt(_fields(name, part), wanted)
                 for (name, wanted), part in zip(fields.items(), answer["results"], strict=True)
             }
         return self._present.get(key, {})
+
+
+def _fields(name: str, part: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The fields of an object that was described; none where the org has no such object. Raises any other refusal."""
+    status, result = part["statusCode"], part["result"]
+    if status == _NOT_FOUND:
+        return ()
+    if status != _OK:
+        problem = result[0] if isinstance(result, list) and result else {}
+        message = f"Salesforce refuses to describe {name}: {problem.get('message')}"
+        raise not_about_data(classified(problem.get("errorCode"), message, status))
+    fields: Sequence[Mapping[str, Any]] = result["fields"]
+    return fields
 
 
 def _spelt(described: Sequence[Mapping[str, Any]], wanted: Iterable[str]) -> tuple[str, ...]:
