@@ -15,9 +15,10 @@ import pytest
 
 from orderphase.cli import backfill
 from orderphase.cli.connection import Connection, Stack
-from orderphase.errors import TransientError
+from orderphase.errors import ConfigurationError, OrderphaseError, TransientError, UnknownOutcomeError
 from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
 from orderphase.flows.reconciliation import Reconciliation
+from orderphase.salesforce.contracts import NOT_VISIBLE, Contracts, ContractState
 from sandbox.salesforce_emulator import Field
 from tests.cli.conftest import Command
 from tests.flows.world import ORG, World
@@ -190,6 +191,44 @@ class TestWhereWhatExistsIsAdopted:
         found = json.loads(company.backfill("--dry-run", "--json")[1])
         said = {one["contract_id"]: one["word"] for one in found["outlooks"]}
         assert said == {theirs: "adopted", fresh: "created", wrong: "refused"}
+
+    @pytest.mark.parametrize(
+        "problem",
+        [
+            TransientError("Stripe is busy."),
+            UnknownOutcomeError("Stripe is busy."),
+            ConfigurationError("Stripe is busy.", code=NOT_VISIBLE),
+        ],
+    )
+    def test_one_that_cannot_be_looked_at_does_not_lose_the_others(
+        self, company: Company, monkeypatch: pytest.MonkeyPatch, problem: OrderphaseError
+    ) -> None:
+        *_, wrong = self.sold(company)
+        self.failing(monkeypatch, wrong, problem)
+        code, out, err = company.backfill("--dry-run")
+        assert (code, err) == (0, "")
+        assert f"  {wrong}  not known: Stripe is busy." in out.splitlines()
+        assert "  What would become of them: 1 adopted, 1 created, 1 not known" in out
+
+    def test_what_is_wrong_with_all_of_them_ends_it(self, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+        *_, wrong = self.sold(company)
+        self.failing(monkeypatch, wrong, ConfigurationError("The mapping names a field that is not there."))
+        code, _, err = company.backfill("--dry-run")
+        assert code != 0
+        assert "The mapping names a field that is not there." in err
+
+    @staticmethod
+    def failing(monkeypatch: pytest.MonkeyPatch, contract: str, problem: OrderphaseError) -> None:
+        """Have the look at one contract come to this."""
+        read = Contracts.read
+
+        def reading(self: Contracts, order_id: str, **more: Any) -> ContractState:
+            state = read(self, order_id, **more)
+            if state.id == contract:
+                raise problem
+            return state
+
+        monkeypatch.setattr(Contracts, "read", reading)
 
     def test_it_costs_nothing_where_it_is_queued(self, company: Company) -> None:
         self.sold(company)

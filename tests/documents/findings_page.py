@@ -78,7 +78,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "items_dropped": "the schedule has one-time items in phases to come, which an update would drop: an error under "
         "`error`, a warning under `repair`",
         "not_adopted": "which schedule bills the contract already cannot be told: two do, what a field names does not exist, "
-        "or the customer is billed for the same price by what names no contract",
+        "or the customer is billed for the same price by what names no contract; or it must not be taken over: it bills "
+        "another customer than the account's, its subscription has a trial or taxes, or what billed some of the orders was "
+        "ended early",
         "schedule_missing": "the schedule that Salesforce names does not exist",
         "billed_elsewhere": "another contract's schedule bills the order, or is named by this contract",
         "stripe_account_unknown": "orders name a Stripe account that this deployment does not have",

@@ -207,6 +207,20 @@ class TestByTheirFields:
         assert (report.outcome, codes(report)) == ("failed", ["billed_elsewhere"])
         assert [one["id"] for one in there.schedules()] == [made]
 
+    @pytest.mark.parametrize("marked", [False, True])
+    def test_a_schedule_that_was_released_and_its_subscription(self, there: World, connector: Connector, marked: bool) -> None:
+        """Both are named, and are one."""
+        order, subscription = TestSubscriptionsWithoutASchedule.sold(there, connector)
+        made = there.schedules()[-1]["id"]
+        connector.api.subscriptions.update(subscription, {"metadata": connector.marks("order", order)})
+        there.salesforce.update("Order", order, {CPQ: None} if marked else {FLOWS: made})
+        contract = there.record("Order", order)["ContractId"]
+        there.salesforce.update("Contract", contract, {} if marked else {FLOWS: subscription})
+        settle(there)
+        report = there.run(order, customer_update="never")
+        assert (report.outcome, "schedule_adopted" in codes(report)) == ("synced", True)
+        assert there.subscription()["id"] == subscription
+
     def test_an_order_without_a_contract(self, there: World, connector: Connector) -> None:
         sale = Sale(there, connector, contract=False)
         report = there.run(sale.order)
@@ -262,6 +276,35 @@ class TestByTheirMetadata:
         again = there.order(account, there.contract(account), line(entry, START, END))
         assert there.run(again).outcome == "synced", "what is adopted names its contract"
         assert len(there.schedules()) == 3
+
+    def test_the_customer_that_only_the_other_product_names(self, there: World, connector: Connector) -> None:
+        """Our own field names another: both are searched."""
+        sale = Sale(there, connector, told=False)
+        mine = connector.api.customers.create({"name": "Acme"}).id
+        there.salesforce.update("Account", sale.account, {CPQ: sale.customer, CUSTOMER: mine})
+        settle(there)
+        report = there.run(sale.order, customer_update="never")
+        assert (report.outcome, codes(report), len(there.schedules())) == ("synced", ["schedule_adopted"], 1)
+        assert there.record("Account", sale.account)[CUSTOMER] == mine
+
+    @pytest.mark.parametrize("key", ["salesforce_contract_id", "salesforce_order_id"])
+    def test_ids_of_15_characters(self, there: World, connector: Connector, key: str) -> None:
+        sale = Sale(there, connector, told=False)
+        there.salesforce.update("Account", sale.account, {CPQ: sale.customer})
+        record = sale.contract if key == "salesforce_contract_id" else sale.order
+        marks = {"salesforce_order_id": "", key: str(record)[:15]}
+        connector.api.subscription_schedules.update(sale.schedule, {"metadata": marks})
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report), len(there.schedules())) == ("synced", ["schedule_adopted"], 1)
+
+    def test_marks_that_were_emptied_are_set_again(self, there: World, connector: Connector) -> None:
+        """However often that happens, and within the day in which Stripe keeps a key."""
+        sale = Sale(there, connector)
+        for _ in range(3):
+            connector.api.subscription_schedules.update(sale.schedule, {"metadata": ""})
+            assert there.run(sale.order).outcome == "synced"
+            assert there.schedule()["metadata"]["salesforce_contract_id"] == sale.contract
+            settle(there)
 
     def test_a_new_order_costs_two_lists(self, there: World, connector: Connector) -> None:
         sale = Sale(there, connector)
@@ -511,6 +554,109 @@ class TestWhatItSays:
                 assert there.run(sale.order).outcome in ("synced", "unchanged"), calls[number]
                 assert (counts(there), billing(there)) == (before, billed)
                 assert there.record("Contract", str(sale.contract))[SCHEDULE] == sale.schedule
+
+
+class TestWhatIsNotAdopted:
+    """Nothing is sent, and the order says why."""
+
+    @pytest.mark.parametrize(("when", "own"), [("on", False), ("on", True), ("off", True)])
+    def test_what_bills_another_customer(self, there: World, flows: BillingFlows, when: Adopting, own: bool) -> None:
+        """As a contract has it that was cloned for another account."""
+        there.mapping = ADOPTING.adopting(when)
+        accounts, entry = [there.account(), there.account()], there.entry()
+        contracts = [there.contract(account) for account in accounts]
+        orders = [there.order(*both, line(entry, START, END)) for both in zip(accounts, contracts, strict=True)]
+        customers, price = [flows.customer(account) for account in accounts], flows.price(entry)
+        for account, customer in zip(accounts, customers, strict=True):
+            there.salesforce.update("Account", account, {CUSTOMER: customer})
+        made = flows.schedule(contracts[0], [], customers[0], (START, END, {price: 1}))
+        there.salesforce.update("Contract", contracts[1], {SCHEDULE if own else FLOWS: made})
+        settle(there)
+        report = there.run(orders[1])
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+        assert all(one in report.message for one in (*customers, made))
+        there.salesforce.update("Contract", contracts[1], {SCHEDULE: None, FLOWS: None})
+        there.salesforce.update("Contract", contracts[0], {SCHEDULE: made})
+        assert there.run(orders[0]).outcome == "synced"
+
+    def test_what_was_cancelled_beside_what_goes_on(self, there: World, connector: Connector) -> None:
+        """It must not come back as if it had been sold since."""
+        sale, other = self.two(there, connector)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        settle(there)
+        report = there.run(other, on_drift="repair")
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+        assert f"order {there.record('Order', sale.order)['OrderNumber']} is" in report.message
+
+    def test_what_was_cancelled_and_only_its_metadata_says_whose_it_was(self, there: World, connector: Connector) -> None:
+        sale, other = self.two(there, connector)
+        for order in (sale.order, other):
+            there.salesforce.update("Order", order, {CPQ: None})
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        settle(there)
+        report = there.run(other, on_drift="repair")
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+
+    def test_what_was_cancelled_and_names_no_order(self, there: World, flows: BillingFlows) -> None:
+        """It may have billed each order that names nothing."""
+        account, entries = there.account(), [there.entry(), there.entry()]
+        contract = there.contract(account)
+        orders = [there.order(account, contract, line(entry, START, END)) for entry in entries]
+        customer, prices = flows.customer(account), [flows.price(entry) for entry in entries]
+        ended = flows.schedule(contract, [], customer, (START, END, {prices[0]: 1}))
+        made = flows.schedule(contract, orders[1:], customer, (START, END, {prices[1]: 1}))
+        there.salesforce.update("Contract", contract, {FLOWS: ended})
+        flows.api.subscription_schedules.cancel(ended)
+        settle(there)
+        report = there.run(orders[1], on_drift="repair")
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+        there.salesforce.update("Order", orders[0], {FLOWS: made})
+        there.clock.advance(MOMENT)
+        assert there.run(orders[1], on_drift="repair").outcome == "synced", "what goes on bills that order as well"
+
+    def test_what_has_ended_with_its_order_keeps_nothing_up(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector)
+        short = there.order(sale.account, sale.contract, line(entry := there.entry(), START, MIDDLE))
+        (only,) = there.lines_of(short)
+        connector.schedule(short, sale.customer, (START, MIDDLE, {only: (connector.price(entry), 1)}))
+        at(there, "2027-06-10")
+        report = there.run(sale.order)
+        assert (report.outcome, "schedule_adopted" in codes(report)) == ("synced", True)
+        assert there.record("Contract", str(sale.contract))[SCHEDULE] == sale.schedule
+
+    @pytest.mark.parametrize(
+        ("field", "value", "said"),
+        [
+            ("trial_end", seconds("2027-01-20"), "a trial"),
+            ("default_tax_rates", [{"id": "txr_1"}], "tax rates"),
+            ("automatic_tax", {"enabled": True}, "automatic tax"),
+        ],
+    )
+    def test_a_subscription_that_would_lose_something(
+        self, there: World, connector: Connector, monkeypatch: pytest.MonkeyPatch, field: str, value: object, said: str
+    ) -> None:
+        """Stripe keeps it on the subscription; our phases do not say it."""
+        order, subscription = TestSubscriptionsWithoutASchedule.sold(there, connector)
+        show = StripeConnection.show
+
+        def shown(self: StripeConnection, kind: str, *asked: Any) -> dict[str, Any] | None:
+            found = show(self, kind, *asked)
+            return {**found, field: value} if found and kind == "subscriptions" else found
+
+        monkeypatch.setattr(StripeConnection, "show", shown)
+        report = there.run(order)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["not_adopted"], [])
+        assert said in report.message
+        assert subscription in report.message
+
+    @staticmethod
+    def two(here: World, by: Connector) -> tuple[Sale, str]:
+        """A contract with two orders, each with a schedule of its own."""
+        sale = Sale(here, by)
+        other = here.order(sale.account, sale.contract, line(entry := here.entry(), START, END))
+        (only,) = here.lines_of(other)
+        by.schedule(other, sale.customer, (START, END, {only: (by.price(entry), 1)}))
+        return sale, other
 
 
 class TestBothAtOnce:

@@ -182,6 +182,20 @@ class TestSubscriptionsWithoutASchedule:
             bare["items"]["data"][0]["metadata"] = told
             assert read_subscription(bare).line_prices == dict.fromkeys(lines, desk.prices["A"])
 
+    def test_what_a_schedule_made_of_it_would_lose(self, desk: Desk) -> None:
+        bare = self.bare(desk)
+        (item,) = bare["items"]["data"]
+        begun = item["current_period_start"]
+        for told, lost in (
+            ({"trial_end": begun}, ()),
+            ({"trial_end": begun + 86_400}, ("a trial",)),
+            ({"default_tax_rates": [{"id": "txr_1"}]}, ("tax rates",)),
+            ({"items": {"data": [{**item, "tax_rates": [{"id": "txr_1"}]}]}}, ("tax rates",)),
+            ({"automatic_tax": {"enabled": False}}, ()),
+            ({"automatic_tax": {"enabled": True}}, ("automatic tax",)),
+        ):
+            assert read_subscription({**bare, **told}).beside == lost
+
     @pytest.mark.parametrize("name", ["id", "customer", "currency", "start_date", "items"])
     def test_the_field_that_is_wrong_is_named(self, desk: Desk, name: str) -> None:
         with pytest.raises(DataError, match=rf"subscription\.{name}"):

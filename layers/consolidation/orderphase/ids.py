@@ -23,6 +23,14 @@ def normalise_id(value: str) -> str:
     return complete
 
 
+def complete_id(value: str) -> str:
+    """The 18-character form of an id that somebody else has written; what is none, as it stands."""
+    try:
+        return normalise_id(value)
+    except ValueError:
+        return value
+
+
 def _checksum(base: str) -> str:
     chunks = (base[start : start + 5] for start in range(0, _BASE_LENGTH, 5))
     return "".join(_ALPHABET[sum(1 << place for place, char in enumerate(chunk) if char.isupper())] for chunk in chunks)

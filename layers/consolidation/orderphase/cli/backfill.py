@@ -17,9 +17,10 @@ from orderphase.bootstrap import commands, poll
 from orderphase.cli.connection import Stack, connect, describe_stack
 from orderphase.cli.streams import OK, write_json, write_text
 from orderphase.domain.calendar import iso
-from orderphase.errors import ConfigurationError, DataError
+from orderphase.errors import ConfigurationError, DataError, OrderphaseError
 from orderphase.flows.changed_contracts import ChangedContract, ChangedContracts
-from orderphase.flows.preview import Outlook, Previews
+from orderphase.flows.preview import Outlook, Previews, Word
+from orderphase.salesforce.contracts import NOT_VISIBLE
 from orderphase.settings import FlowSettings
 from orderphase.timeline.chart import printable
 
@@ -76,8 +77,12 @@ def _looked_at(previews: Previews, chosen: Sequence[ChangedContract]) -> Iterato
     for contract in chosen:
         try:
             yield previews.outlook(contract.order_id)
-        except DataError as problem:
-            yield Outlook(contract.contract_id, contract.order_id, "refused", None, problem.message)
+        except OrderphaseError as problem:
+            of_all = isinstance(problem, ConfigurationError) and problem.code != NOT_VISIBLE
+            if of_all:
+                raise
+            word: Word = "refused" if isinstance(problem, DataError) else "not known"
+            yield Outlook(contract.contract_id, contract.order_id, word, None, problem.message)
 
 
 def _queued(

@@ -29,8 +29,8 @@ class Address:
 class Account:
     """A Salesforce Account; `customer_id` is its Stripe customer, where it has one already.
 
-    email: where invoices go; email_of_order: whether an order says so, and not the account. metadata: what its customer
-    carries beside our own keys.
+    adopted: the customers that another product has noted of it. email: where invoices go; email_of_order: whether an order
+    says so, and not the account. metadata: what its customer carries beside our own keys.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Account:
     shipping: Address = Address()
     shipping_phone: str | None = None
     customer_id: str | None = None
+    adopted: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -58,7 +58,9 @@ REMEDIES = {
     "items_dropped": "Wait until those phases have begun, or choose the policy on_drift: repair "
     "and bill these items by an invoice of your own.",
     "not_adopted": "Leave one that bills the contract: end the others in Stripe, or clear their ids in Salesforce. "
-    "What names no contract: enter its id on the one that it is for, and have that adopted first.",
+    "What names no contract: enter its id on the one that it is for, and have that adopted first. "
+    "Of another customer: correct the customer's id on the account, or clear the schedule's. "
+    "What was ended early: let its orders end with it. A trial or taxes: wait for the trial's end, or bill on in Stripe.",
     "schedule_missing": "Check that this is the contract's Stripe account, then clear the schedule id on it to start anew.",
     "customer_deleted": "Clear the customer id on the account and the schedule id on the contract to start anew.",
     "missing_days_until_due": "Enter the days until due, or let Stripe charge automatically.",

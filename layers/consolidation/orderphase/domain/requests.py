@@ -96,10 +96,14 @@ class Terms:
     phases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+ORG_ID = "salesforce_org_id"
+"""The key of the org in the metadata that everything of ours carries."""
+
+
 def identity(contract_id: str, *, has_contract: bool, org_id: str | None) -> dict[str, str]:
     """The metadata by which the schedule of a contract is recognised; the id is the order's where it has no contract."""
     kind = "contract" if has_contract else "order"
-    return {**({"salesforce_org_id": org_id} if org_id else {}), f"salesforce_{kind}_id": contract_id}
+    return {**({ORG_ID: org_id} if org_id else {}), f"salesforce_{kind}_id": contract_id}
 
 
 def metadata_of(

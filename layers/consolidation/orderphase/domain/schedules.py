@@ -59,7 +59,8 @@ class HeldSchedule:
     phases that state none. subscription_id: also the one that a released schedule has let go; `subscription_lives`, whether it
     still bills. period_end: of the billing period that runs longest, where one is known to run. ended_at: when it was over.
     line_prices: the price of each order line that an item says it is made of. bare: it is a subscription that never had a
-    schedule, told as the one that would have let it go; `id` is the subscription's.
+    schedule, told as the one that would have let it go; `id` is the subscription's. beside: what a subscription that goes on by
+    itself has, and a schedule that is made of it would lose.
     """
 
     id: str
@@ -79,6 +80,7 @@ class HeldSchedule:
     metadata: Mapping[str, str] = field(default_factory=dict)
     line_prices: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def bills(self) -> bool:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from orderphase.domain.findings import Finding, finding
+from orderphase.domain.lines import Order
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.flows.customers import CustomerSource
+from orderphase.ids import complete_id
 from orderphase.salesforce.contracts import ContractState
 from orderphase.stripe.account import StripeAccount
 
-_SCHEDULE, _SUBSCRIPTION = "sub_sched_", "sub_"
+_SCHEDULE = "sub_sched_"
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,8 @@ class Adoption:
         A request for each id that Salesforce names. Else one for the customer's schedules and one for its subscriptions, and
         one that looks for the customer where none is known.
         """
-        named = {id_: where for id_, where in state.named.items() if id_.startswith(_SUBSCRIPTION)}
-        ids, alike = named, list[str]()
-        if not named:
+        ids, alike = state.named, list[str]()
+        if not ids:
             ids, alike = self._marked(state, org_id, customer)
         if alike and not ids:
             told = ", ".join(alike)
@@ -54,33 +56,66 @@ class Adoption:
         if missing := [id_ for id_, one in held.items() if one is None]:
             told = ", ".join(f"{id_} ({ids[id_]})" for id_ in missing)
             return _refused(state, f"What is named does not exist in this Stripe account: {told}.")
-        # A schedule and its subscription may both be named.
-        found = {one.id: (one, ids[id_]) for id_, one in held.items() if one is not None}
+        # A schedule and its subscription may both be named, also one that it has let go.
+        let_go = {one.subscription_id for one in held.values() if one is not None and not one.bare}
+        found = {one.id: (one, ids[id_]) for id_, one in held.items() if one is not None and one.id not in let_go}
         billing = [(one, where) for one, where in found.values() if one.bills]
         if len(billing) > 1:
             told = " and ".join(f"{one.id} ({where})" for one, where in billing)
             return _refused(state, f"The contract is billed by {told}, and one schedule can be gone on with.")
+        if lost := [part for one, _ in billing for part in one.beside]:
+            told = f"{' and '.join(lost)}, which it would lose if it was taken over"
+            return _refused(state, f"The contract is billed by {billing[0][0].id}: the subscription has {told}.")
+        for one, where in found.values() if billing else ():
+            if order := self._cut_short(one, billing[0][0], state):
+                message = f"{one.id} ({where}) was over before order {order.number} is, which {billing[0][0].id} does not bill."
+                return _refused(state, message)
         chosen = billing or sorted(found.values(), key=lambda one: one[0].ended_at or _LONG_AGO)[-1:]
         return Adopted(*chosen[0]) if chosen else Adopted()
+
+    def _cut_short(self, ended: HeldSchedule, billing: HeldSchedule, state: ContractState) -> Order | None:
+        """An order that something has billed which was ended before the order's own end, and that nothing bills since.
+
+        Where no order is named by what has ended, nor names it, that may be each of those that name nothing.
+        """
+        if ended.bills:
+            return None
+        theirs, since = self._orders_of(ended, state), self._orders_of(billing, state)
+        may_be = theirs or {one.id for one in state.states.values() if one.adopted is None}
+        # An end is midnight somewhere.
+        until = (ended.ended_at or _LONG_AGO) + _A_DAY
+        return next(
+            (
+                order
+                for order in state.orders
+                if order.id in may_be - since and any(line.end is None or line.end > until for line in order.lines)
+            ),
+            None,
+        )
+
+    def _orders_of(self, held: HeldSchedule, state: ContractState) -> set[str]:
+        """The ids of the orders that name a schedule, or that its metadata names."""
+        told = {complete_id(held.metadata.get(key, "")) for key in self._keys}
+        ids = {held.id, held.subscription_id} - {None}
+        return {one.id for one in state.states.values() if one.id in told or one.adopted in ids}
 
     def beside(self, state: ContractState, held: HeldSchedule) -> Iterator[tuple[HeldSchedule, str]]:
         """What else bills the contract, as another product's fields say, and which field: that product still works.
 
         A request for each id that is not the schedule's own.
         """
-        others = {id_: where for id_, where in state.named.items() if id_.startswith(_SUBSCRIPTION)}
-        for id_, other in self._read(sorted(others.keys() - {held.id, held.subscription_id})):
+        for id_, other in self._read(sorted(state.named.keys() - {held.id, held.subscription_id})):
             if other is not None and other.bills and other.id != held.id:
-                yield other, others[id_]
+                yield other, state.named[id_]
 
-    def _marked(self, state: ContractState, org_id: str, customer: str | None) -> tuple[dict[str, str], list[str]]:
+    def _marked(self, state: ContractState, org_id: str, customer: str | None) -> tuple[Mapping[str, str], list[str]]:
         """What names the contract by its metadata, and what names none but bills a price that the contract is sold at."""
         marks = dict.fromkeys(self._keys, records_of(state))
         lines = [line for order in state.orders for line in order.lines]
         prices = [price for line in lines if (price := line.price_id or (line.entry and line.entry.price_id))]
         known = [customer] if customer else []
-        if not known and state.account is not None:
-            known = self._customers.looked_for(state.account, org_id=org_id)
+        if state.account is not None:
+            known = self._customers.looked_for(state.account, org_id=org_id, billed=customer)
         found = [self._stripe.find_marked(marks, prices, org_id=org_id, customer=one) for one in known]
         own = {id_: "its metadata" for one in found for id_ in one.own}
         return own, [id_ for one in found for id_ in one.alike]
@@ -92,18 +127,13 @@ class Adoption:
 
     def names_others(self, metadata: Mapping[str, str], state: ContractState) -> list[str]:
         """The Contract and Orders that a schedule names, where none of them is this contract's."""
-        named = [metadata[key] for key in self._keys if metadata.get(key)]
+        named = [complete_id(metadata[key]) for key in self._keys if metadata.get(key)]
         return [] if records_of(state).intersection(named) else named
 
 
-_SHORT_ID = 15
-"""Salesforce: an id has 18 characters, of which the last three check the others."""
-
-
 def records_of(state: ContractState) -> frozenset[str]:
-    """The ids of a contract and of its orders, long and short."""
-    ids = {state.id, state.order.id, *state.states, *(draft.id for draft in state.drafts)}
-    return frozenset(ids | {id_[:_SHORT_ID] for id_ in ids})
+    """The ids of a contract and of its orders."""
+    return frozenset({state.id, state.order.id, *state.states, *(draft.id for draft in state.drafts)})
 
 
 def _refused(state: ContractState, message: str) -> Adopted:

@@ -37,7 +37,7 @@ from orderphase.store.phases import digest, without_lines
 from orderphase.store.sync_log import SyncLog
 from orderphase.stripe.account import Key, Schedule, StripeAccount
 from orderphase.stripe.accounts import StripeAccounts
-from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, USED_KEY
+from orderphase.stripe.client import REPLAYED_FAILURE, REUSED_KEY, USED_KEY, fresh_key
 from orderphase.stripe.customers import Customers
 
 _CLOCK_SKEW = timedelta(seconds=5)
@@ -231,7 +231,9 @@ class ContractRuns:
             found = Customers(connection, adopting=adopting)
             customers = CustomerSource(found, facts, self._mapping, self.policies, primary=primary)
             adoption = Adoption(stripe, customers, self._mapping.adopt.metadata) if adopting else None
-            proposals = Proposals(stripe, catalogue, self.policies, self.currency, self.now, primary=primary, adoption=adoption)
+            proposals = Proposals(
+                stripe, catalogue, customers, self.policies, self.currency, self.now, primary=primary, adoption=adoption
+            )
             self._desks[account] = Desk(account, stripe, catalogue, customers, proposals)
         return self._desks[account]
 
@@ -336,11 +338,11 @@ class ContractRuns:
 
     def _claim(self, proposal: Proposal, hold: Hold) -> bool:
         """Have a schedule that somebody else has made say whose it is: so another contract that names it is refused."""
-        params, held, org_id = claim(proposal, org_id=self.contracts.org_id), proposal.known.schedule, self.contracts.org_id
+        params, held = claim(proposal, org_id=self.contracts.org_id), proposal.known.schedule
         if params is None or held is None:
             return False
-        key = Key(f"adopt:{org_id}:{proposal.known.state.id}:{held.id}")
-        hold.desk.stripe.update_schedule(held.id, params, key=key)
+        # It may have to be said again: another product empties what it does not know.
+        hold.desk.stripe.update_schedule(held.id, params, key=Key(fresh_key("adopt")))
         return True
 
     def _follow(self, proposal: Proposal, hold: Hold) -> Sequence[Finding]:

@@ -70,15 +70,18 @@ class CustomerSource:
         return (account.customer_id if self._primary else None) or noted.get(_MAIN)
 
     def everyone(self, account: Account) -> list[str]:
-        """All customers of an account that are known. No request to Stripe."""
+        """All customers of an account that are known, also another product's. No request to Stripe."""
         noted = self._noted(account)
         if self._primary and account.customer_id:
             noted[_MAIN] = account.customer_id
-        return sorted(set(noted.values()))
+        return sorted({*noted.values(), *(account.adopted if self._primary else ())})
 
-    def looked_for(self, account: Account, *, org_id: str) -> list[str]:
-        """All customers of an account that are known; where none is, the one that Stripe finds: one request then."""
-        known = self.everyone(account)
+    def looked_for(self, account: Account, *, org_id: str, billed: str | None = None) -> list[str]:
+        """All customers of an account that are known; where none is, the one that Stripe finds: one request then.
+
+        billed: one that is billed already.
+        """
+        known = sorted({*self.everyone(account), *([billed] if billed else ())})
         found = None if known else self._customers.of_account(account.id, org_id=org_id)
         return [found] if found else known
 

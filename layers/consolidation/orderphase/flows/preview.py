@@ -70,7 +70,7 @@ class Preview:
     invoices: tuple[Invoice, ...]
 
 
-type Word = Literal["adopted", "created", "changed", "as it is", "refused"]
+type Word = Literal["adopted", "created", "changed", "as it is", "refused", "not known"]
 
 
 @dataclass(frozen=True, slots=True)

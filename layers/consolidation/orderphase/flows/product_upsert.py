@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from orderphase.domain.listing import ProductState, StripeProduct, changed_metadata, plain_text, sent_name
+from orderphase.domain.requests import ORG_ID
 from orderphase.errors import DataError
 from orderphase.flows.catalogue_upserts import Edit, Upsert
 from orderphase.flows.runs import Report
@@ -113,8 +114,8 @@ class ProductUpsert(Upsert):
         says = {"name": sent_name(product.name), "description": plain_text(product.description)}
         params: dict[str, Any] = {name: text for name, text in says.items() if name in changed}
         metadata = {key: product.metadata.get(key, "") for key in self._upserts.mapping.metadata.product}
-        if there.metadata.get("salesforce_org_id", org_id) == org_id:  # another org's product stays its own
-            metadata |= {"salesforce_org_id": org_id, "salesforce_product_id": product.id}
+        if there.metadata.get(ORG_ID, org_id) == org_id:  # another org's product stays its own
+            metadata |= {ORG_ID: org_id, "salesforce_product_id": product.id}
         if differing := changed_metadata(there.metadata, metadata):
             params["metadata"] = differing
         return params

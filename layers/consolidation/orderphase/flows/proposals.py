@@ -23,20 +23,19 @@ from orderphase.domain.phases import Consolidation, Phase, Place, end_behavior
 from orderphase.domain.planning import ENDS_AT, GENERATION, Plan, Situation, plan
 from orderphase.domain.policies import Policies
 from orderphase.domain.pricing import priced
-from orderphase.domain.requests import Coupon, identity, metadata_of
+from orderphase.domain.requests import ORG_ID, Coupon, identity, metadata_of
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.domain.sequence import in_sequence, naming_orders
 from orderphase.flows.adoption import Adoption
 from orderphase.flows.catalogue import Catalogue, CatalogueSource
+from orderphase.flows.customers import CustomerSource
+from orderphase.ids import complete_id
 from orderphase.salesforce.contracts import CANCELLED, ContractState
 from orderphase.store.contracts import Intent, next_intent
 from orderphase.stripe.account import Schedule, StripeAccount, cost_of, side_by_side
 
 if TYPE_CHECKING:
     import stripe
-
-_ORG = "salesforce_org_id"
-"""The metadata that everything of ours carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Known:
         """Whether the schedule was made by somebody else, and no run has taken it over yet."""
         held, intent = self.schedule, self.intent
         unknown = intent is None or (intent.schedule_id is None and intent.state != "intended")
-        return held is not None and self.ours and unknown and _ORG not in held.metadata
+        return held is not None and self.ours and unknown and ORG_ID not in held.metadata
 
     @property
     def adopted(self) -> frozenset[str]:
@@ -186,14 +185,15 @@ class Proposal:
 class Proposals:
     """Makes proposals in one Stripe account.
 
-    now: gives the time in UTC. primary: as in `CatalogueSource`. adoption: finds what another product bills a contract with,
-    where that is looked for.
+    customers: knows by whom an account is billed. now: gives the time in UTC. primary: as in `CatalogueSource`. adoption: finds
+    what another product bills a contract with, where that is looked for.
     """
 
     def __init__(
         self,
         stripe: StripeAccount,
         catalogue: CatalogueSource,
+        customers: CustomerSource,
         policies: Policies,
         currency: str,
         now: Callable[[], datetime],
@@ -204,6 +204,7 @@ class Proposals:
         self._stripe = stripe
         self._adoption = adoption
         self._catalogue = catalogue
+        self._customers = customers
         self._policies = policies
         self._currency = currency
         self._now = now
@@ -273,8 +274,8 @@ class Proposals:
 
         What another product has made may name the order alone, without the org.
         """
-        theirs = {name: schedule.metadata[name] for name in ours if name in schedule.metadata}
-        made_by_us = self._adoption is None or _ORG in theirs
+        theirs = {name: complete_id(schedule.metadata[name]) for name in ours if name in schedule.metadata}
+        made_by_us = self._adoption is None or ORG_ID in theirs
         differs = theirs.items() != ours.items() if made_by_us else not theirs.items() <= ours.items()
         others = [] if self._adoption is None or made_by_us else self._adoption.names_others(schedule.metadata, state)
         if (theirs and differs) or others:
@@ -287,6 +288,11 @@ class Proposals:
             if other is not None and other.id != schedule.id and other.bills:
                 message = f"Salesforce names the schedule {schedule.id}, but {other.id} was made for this contract and bills."
                 return finding("billed_elsewhere", message)
+        if schedule.id != noted and ORG_ID not in schedule.metadata and state.account is not None:
+            known = self._customers.everyone(state.account)
+            if known and schedule.customer not in known:
+                whose = f"bills the customer {schedule.customer}, and the account {state.account.id} is {' or '.join(known)}"
+                return finding("not_adopted", f"What is not adopted yet, {schedule.id}, {whose}.")
         return None
 
     def _elsewhere(self, state: ContractState, schedule: HeldSchedule | None, intent: Intent | None) -> Iterable[Finding]:
@@ -476,7 +482,7 @@ def claim(proposal: Proposal, *, org_id: str) -> dict[str, Any] | None:
     known, held = proposal.known, proposal.known.schedule
     if proposal.plan.action != "nothing" or proposal.plan.refused or held is None or not (known.ours and held.live):
         return None
-    if _ORG in held.metadata:
+    if ORG_ID in held.metadata:
         return None
     ends_at = iso(proposal.plan.situation.ends_at)
     marks = {GENERATION: str(known.last.generation), **({ENDS_AT: ends_at} if ends_at else {})}

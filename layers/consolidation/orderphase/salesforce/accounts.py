@@ -31,8 +31,13 @@ def account_columns(mapping: FieldMapping, shape: Shape, adopted: Iterable[str] 
     return unique([column for column in [*columns, *adopted, *mapping.metadata.customer.values()] if column])
 
 
-def read_account(record: Mapping[str, Any], mapping: FieldMapping, *, email: str | None = None) -> Account:
-    """An Account out of its record. `email`: where an order says that its invoices go; it precedes the account's own."""
+def read_account(
+    record: Mapping[str, Any], mapping: FieldMapping, *, email: str | None = None, adopted: Iterable[str] = ()
+) -> Account:
+    """An Account out of its record. `email`: where an order says that its invoices go; it precedes the account's own.
+
+    adopted: as in `account_columns`.
+    """
     names = mapping.account
     return Account(
         id=record["Id"],
@@ -45,6 +50,7 @@ def read_account(record: Mapping[str, Any], mapping: FieldMapping, *, email: str
         shipping=_address(record, names.shipping_address),
         shipping_phone=text_at(record, names.shipping_phone),
         customer_id=text_at(record, names.customer_id),
+        adopted=tuple([text for name in adopted if (text := text_at(record, name))]),
         metadata=metadata_at(record, mapping.metadata.customer),
     )
 

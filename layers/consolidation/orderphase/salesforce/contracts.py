@@ -26,6 +26,12 @@ PENDING, SYNCED, FAILED, SKIPPED, CANCELLED = "Pending", "Synced", "Failed", "Sk
 
 _ACTIVATED = "Activated"
 
+NOT_VISIBLE = "CONTRACT_NOT_VISIBLE"
+"""Our own code for a Contract that the integration user must not see."""
+
+_BILLS = "sub_"
+"""How the ids of subscriptions begin, and those of their schedules (`sub_sched_`). Other products note other ids as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
@@ -49,8 +55,8 @@ class ContractState:
     """One contract as Salesforce has it now: the order that was asked for, and every activated order with it.
 
     id: the Contract's id; the order's own where it has no Contract. orders: activated ones only; drafts: the others that have
-    lines. named: what another product has noted of its bill in Stripe, by id, and which field names it. copied: what tells our
-    own fields of the customer, products and prices that such a product has noted; the state has them already.
+    lines. named: the schedules and subscriptions that another product has noted, by id, and which field names them. copied:
+    what tells our own fields of the customer, products and prices that such a product has noted; the state has them already.
     """
 
     id: str
@@ -271,7 +277,7 @@ class Contracts:
         contract = record["Contract"] if record["ContractId"] else None
         if record["ContractId"] and contract is None:
             message = f"Contract {record['ContractId']} cannot be read; let the integration user see all Contracts"
-            raise ConfigurationError(message, code="CONTRACT_NOT_VISIBLE")
+            raise ConfigurationError(message, code=NOT_VISIBLE)
         copied = tuple(self._copied(record, answers.prices))
         names = self._mapping.contract if contract else self._mapping.order
         holder = contract or record
@@ -304,9 +310,10 @@ class Contracts:
     def _named(self, contract: Mapping[str, Any] | None, orders: Iterable[OrderState]) -> Iterator[tuple[str, str]]:
         """The newest order's word last; where an id is named twice, the contract's own counts."""
         for order in orders:
-            if order.adopted:
+            if order.adopted and order.adopted.startswith(_BILLS):
                 yield order.adopted, f"order {order.number}"
-        if contract and (found := first_text(contract, self._adopted("Contract"))):
+        found = first_text(contract, self._adopted("Contract")) if contract else None
+        if found and found[1].startswith(_BILLS):
             yield found[1], f"{found[0]} of the contract"
 
     def _copied(self, order: dict[str, Any], prices: Iterable[dict[str, Any]]) -> Iterator[Update]:
@@ -358,4 +365,4 @@ class Contracts:
     def _account(self, record: Mapping[str, Any], email: str | None) -> Account | None:
         if record["Account"] is None:
             return None
-        return read_account(record["Account"], self._mapping, email=email)
+        return read_account(record["Account"], self._mapping, email=email, adopted=self._adopted("Account"))

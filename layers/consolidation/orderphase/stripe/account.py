@@ -21,11 +21,12 @@ import stripe
 from orderphase.domain.catalogue import BillingInterval, PriceBookEntry, Product
 from orderphase.domain.listing import sent_name
 from orderphase.domain.money import exponent, plain, unit_amount
-from orderphase.domain.requests import Coupon
+from orderphase.domain.requests import ORG_ID, Coupon
 from orderphase.domain.schedules import HeldSchedule
 from orderphase.errors import DataError, UnknownOutcomeError
+from orderphase.ids import complete_id
 from orderphase.stripe.client import MISSING, REPLAYED_FAILURE, REPLAYED_REFUSAL, StripeConnection, fresh_key
-from orderphase.stripe.schedules import ENDED, EXPANDED, EXPANDED_SUBSCRIPTION, read_schedule, read_subscription
+from orderphase.stripe.schedules import ENDED, EXPANDED, EXPANDED_SUBSCRIPTION, LIVE, read_schedule, read_subscription
 
 _LOOKUP_KEYS = 10
 """Stripe: a list of prices takes ten lookup keys."""
@@ -34,7 +35,6 @@ _EXISTS = "resource_already_exists"
 _SIDE_BY_SIDE = 8
 """So many requests are under way at once; Stripe: an endpoint takes 25 a second."""
 
-_LIVE = ("not_started", "active")
 _LET_GO = ("released", "completed")
 
 
@@ -78,7 +78,7 @@ class StripeAccount:
         params: dict[str, Any] = {
             "id": f"orderphase_{org_id}_{product.id}",
             "name": sent_name(product.name),
-            "metadata": {**product.metadata, "salesforce_org_id": org_id, "salesforce_product_id": product.id},
+            "metadata": {**product.metadata, ORG_ID: org_id, "salesforce_product_id": product.id},
         }
         if product.description:
             params["description"] = product.description
@@ -212,11 +212,11 @@ class StripeAccount:
                 self._connection.each(self._api.subscriptions.list, {"customer": customer, "status": "all"}),
             ):
                 told, theirs = _metadata(one), getattr(one, "schedule", None)
-                if theirs is not None or told.get("salesforce_org_id", org_id) != org_id:
+                if theirs is not None or complete_id(told.get(ORG_ID, org_id)) != org_id:
                     continue
-                if any(told.get(name) in values for name, values in marks.items()):
+                if any(complete_id(told.get(name, "")) in values for name, values in marks.items()):
                     own.append(one.id)
-                elif not (marks.keys() | {"salesforce_org_id"}) & told.keys() and _prices(one) & set(prices) and _runs(one):
+                elif not (marks.keys() | {ORG_ID}) & told.keys() and _prices(one) & set(prices) and _runs(one):
                     alike.append(one.id)
         except DataError as problem:
             if problem.code != MISSING:  # as above
@@ -243,14 +243,14 @@ class StripeAccount:
         named = set(line_ids)
         since = schedule.current_phase.start_date if schedule.current_phase else 0
         # What has let its subscription go bills on with its last phase.
-        live = schedule.status in _LIVE
+        live = schedule.status in LIVE
         left = [phase for phase in schedule.phases if phase.start_date >= since] if live else schedule.phases[-1:]
         texts = [_metadata(item).get("salesforce_order_item_ids", "") for phase in left for item in phase.items]
         return any(named & set(text.split(",")) for text in texts) and self._bills(schedule)
 
     def _bills(self, schedule: stripe.SubscriptionSchedule) -> bool:
         """Whether a schedule or what it has left behind bills. Stripe: a released one lets its subscription go on by itself."""
-        if schedule.status in _LIVE:
+        if schedule.status in LIVE:
             return True
         subscription = _schedule(schedule).subscription_id
         if schedule.status not in _LET_GO or subscription is None:
@@ -283,7 +283,7 @@ def price_params(entry: PriceBookEntry, product_id: str, *, currency: str, org_i
         "recurring": {"interval": interval.unit, "interval_count": interval.count},
         "lookup_key": lookup_key(entry, org_id=org_id),
         "transfer_lookup_key": True,
-        "metadata": {**entry.metadata, "salesforce_org_id": org_id, **made_of},
+        "metadata": {**entry.metadata, ORG_ID: org_id, **made_of},
     }
 
 
@@ -334,7 +334,7 @@ def _metadata(found: Any) -> dict[str, str]:
 
 def _runs(found: Any) -> bool:
     """Whether a schedule is live, or a subscription has not ended."""
-    return found.status in _LIVE if found.object == "subscription_schedule" else found.status not in ENDED
+    return found.status in LIVE if found.object == "subscription_schedule" else found.status not in ENDED
 
 
 def _prices(found: Any) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from orderphase.domain.catalogue import BillingInterval
 from orderphase.domain.listing import StripePrice, StripeProduct
+from orderphase.domain.requests import ORG_ID
 from orderphase.errors import DataError
 from orderphase.stripe.client import MISSING, StripeConnection, fresh_key
 
@@ -96,7 +97,7 @@ class StripeCatalogue:
         """The record of this org that an object was made of, as its metadata says. Anybody can write metadata."""
         metadata = _metadata(found)
         record_id = metadata.get(key, "")
-        ours = metadata.get("salesforce_org_id") == self._org_id
+        ours = metadata.get(ORG_ID) == self._org_id
         return record_id if ours and re.fullmatch(f"{prefix}[A-Za-z0-9]{{15}}", record_id) else None
 
 

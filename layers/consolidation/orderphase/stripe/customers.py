@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import stripe
 
 from orderphase.domain.account import Account, Address
+from orderphase.domain.requests import ORG_ID
 from orderphase.errors import ConflictError, DataError, UnknownOutcomeError
 from orderphase.stripe.client import MISSING, REPLAYED_FAILURE, REUSED_KEY, StripeConnection, fresh_key
 
@@ -30,7 +31,6 @@ _KEY_LIFETIME = 24 * 60 * 60
 """Seconds. Stripe: an idempotency key is kept for 24 hours at least."""
 
 _FOUND = 10
-_ORG = "salesforce_org_id"
 _MAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
@@ -91,7 +91,7 @@ class Customers:
 
     def find(self, of: Mapping[str, str], *, currency: str | None = None) -> str | None:
         """Look for a customer by metadata. Stripe: the search may lag behind by a minute, in outages more."""
-        asked = {name: value for name, value in of.items() if name != _ORG or not self._adopting}
+        asked = {name: value for name, value in of.items() if name != ORG_ID or not self._adopting}
         query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in asked.items())
         found = self._connection.call(self._api.customers.search, {"query": query, "limit": _FOUND})
         return next((customer.id for customer in found.data if self._fits(customer, of, currency)), None)
@@ -123,7 +123,10 @@ class Customers:
         return None
 
     def _fits(self, customer: stripe.Customer, of: Mapping[str, str], currency: str | None) -> bool:
-        told = {**({_ORG: of[_ORG]} if self._adopting else {}), **(customer.metadata.to_dict() if customer.metadata else {})}
+        told = {
+            **({ORG_ID: of[ORG_ID]} if self._adopting else {}),
+            **(customer.metadata.to_dict() if customer.metadata else {}),
+        }
         return of.items() <= told.items() and told.get(CURRENCY) == (currency.lower() if currency else None)
 
 
@@ -216,4 +219,4 @@ def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identity(account_id: str, org_id: str) -> dict[str, str]:
-    return {_ORG: org_id, "salesforce_account_id": account_id}
+    return {ORG_ID: org_id, "salesforce_account_id": account_id}

@@ -30,6 +30,9 @@ EXPANDED = (
 EXPANDED_SUBSCRIPTION = ("customer", "discounts", "items.data.discounts")
 """The same of a subscription that has no schedule."""
 
+LIVE = ("not_started", "active")
+"""Stripe: the states of a schedule that can still be changed."""
+
 ENDED = ("canceled", "incomplete_expired")
 """Stripe: the states of a subscription that bills no more."""
 
@@ -191,7 +194,12 @@ class _SubscriptionItem(_Shown):
     discounts: list[Annotated[_RunningDiscount, BeforeValidator(_as_object)]] = []
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
+    tax_rates: list[Any] | None = None
     metadata: dict[str, str] | None = None
+
+
+class _AutomaticTax(_Shown):
+    enabled: bool = False
 
 
 class _SubscriptionItems(_Shown):
@@ -203,6 +211,9 @@ class _Subscription(_Shown):
     status: str | None = None
     discounts: list[Annotated[_RunningDiscount, BeforeValidator(_as_object)]] = []
     items: _SubscriptionItems = _SubscriptionItems()
+    trial_end: Instant | None = None
+    default_tax_rates: list[Any] | None = None
+    automatic_tax: _AutomaticTax | None = None
 
 
 class _BareSubscription(_Subscription):
@@ -232,6 +243,17 @@ class _Schedule(_Shown):
     canceled_at: Instant | None = None
     completed_at: Instant | None = None
     released_at: Instant | None = None
+
+
+def _beside(subscription: _Subscription) -> Iterator[str]:
+    """What a subscription has that our phases do not say. Stripe: a billing period never goes beyond the trial."""
+    starts = [item.current_period_start for item in subscription.items.data if item.current_period_start]
+    if subscription.trial_end and all(start < subscription.trial_end for start in starts):
+        yield "a trial"
+    if subscription.default_tax_rates or any(item.tax_rates for item in subscription.items.data):
+        yield "tax rates"
+    if subscription.automatic_tax and subscription.automatic_tax.enabled:
+        yield "automatic tax"
 
 
 class _Reader:
@@ -273,6 +295,7 @@ class _Reader:
             ended_at=shown.canceled_at or shown.completed_at or shown.released_at,
             metadata=shown.metadata or {},
             line_prices=dict(self._line_prices()),
+            beside=tuple(_beside(subscription)) if subscription and shown.status not in LIVE else (),
         )
 
     def _lives(self, subscription: _Subscription) -> bool:
