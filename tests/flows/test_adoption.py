@@ -195,6 +195,25 @@ class TestByTheirFields:
         assert (report.outcome, codes(report), writes(there)) == ("failed", ["billed_elsewhere"], [])
         assert there.run(sale.order).outcome == "synced"
 
+    def test_another_contract_that_names_a_schedule_of_an_order(self, there: World, connector: Connector) -> None:
+        """The schedule names an order, and no contract: that order is not this contract's."""
+        sale = Sale(there, connector)
+        other = there.order(sale.account, there.contract(sale.account), line(sale.entry, START, END), **noted(sale.schedule))
+        report = there.run(other)
+        assert (report.outcome, codes(report), writes(there)) == ("failed", ["billed_elsewhere"], [])
+        assert sale.order in report.message
+
+    def test_a_contract_that_has_had_a_schedule_of_ours(self, there: World, connector: Connector) -> None:
+        """Once that is over, and its id is cleared, it starts anew: what the other product had is over for good."""
+        sale = Sale(there, connector)
+        there.run(sale.order)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        for kind, record in (("Contract", sale.contract), ("Order", sale.order)):
+            there.salesforce.update(kind, str(record), {SCHEDULE: None})
+        settle(there)
+        assert there.run(sale.order).outcome == "synced"
+        assert [one["status"] for one in there.schedules()] == ["canceled", "not_started"]
+
     def test_two_contracts_that_name_one_without_metadata(self, there: World, flows: BillingFlows) -> None:
         account, entry = there.account(), there.entry()
         contracts = [there.contract(account), there.contract(account)]
@@ -277,6 +296,38 @@ class TestByTheirMetadata:
         assert there.run(again).outcome == "synced", "what is adopted names its contract"
         assert len(there.schedules()) == 3
 
+    def test_what_names_the_contract_precedes_what_names_nobody(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector, told=False)
+        there.salesforce.update("Account", sale.account, {CPQ: sale.customer})
+        self.unmarked(connector, sale)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert there.record("Order", sale.order)[SCHEDULE] == sale.schedule
+
+    def test_the_subscription_of_what_names_another_order_names_nobody(self, there: World, connector: Connector) -> None:
+        """Its schedule says whose it is."""
+        sale = Sale(there, connector)
+        at(there, "2026-12-10")
+        assert there.subscription()["metadata"] == {}
+        assert there.run(self.fresh(there, sale)).outcome == "synced"
+        assert len(there.schedules()) == 2
+
+    def test_what_names_this_org_is_somebodys(self, there: World, connector: Connector) -> None:
+        """Whoever has made it knows for whom, by keys of its own."""
+        sale = Sale(there, connector)
+        made = self.unmarked(connector, sale)
+        assert codes(there.run(fresh := self.fresh(there, sale))) == ["not_adopted"]
+        connector.api.subscription_schedules.update(made, {"metadata": {"salesforce_org_id": ORG}})
+        there.clock.advance(MOMENT)
+        assert there.run(fresh).outcome == "synced"
+
+    @staticmethod
+    def unmarked(by: Connector, sale: Sale) -> str:
+        """A schedule of the same customer and price that names nobody."""
+        params = {"customer": sale.customer, "start_date": seconds(START), "end_behavior": "cancel"}
+        phase = {"end_date": seconds(END), "items": [{"price": sale.price, "quantity": 1}]}
+        return str(by.api.subscription_schedules.create({**params, "phases": [phase]}).id)
+
     def test_the_customer_that_only_the_other_product_names(self, there: World, connector: Connector) -> None:
         """Our own field names another: both are searched."""
         sale = Sale(there, connector, told=False)
@@ -299,12 +350,13 @@ class TestByTheirMetadata:
 
     def test_marks_that_were_emptied_are_set_again(self, there: World, connector: Connector) -> None:
         """However often that happens, and within the day in which Stripe keeps a key."""
-        sale = Sale(there, connector)
+        sale, told = Sale(there, connector), list[list[str]]()
         for _ in range(3):
             connector.api.subscription_schedules.update(sale.schedule, {"metadata": ""})
-            assert there.run(sale.order).outcome == "synced"
+            told.append(codes(there.run(sale.order)))
             assert there.schedule()["metadata"]["salesforce_contract_id"] == sale.contract
             settle(there)
+        assert told == [["schedule_adopted"], [], []], "the ledger knows that it is ours"
 
     def test_a_new_order_costs_two_lists(self, there: World, connector: Connector) -> None:
         sale = Sale(there, connector)
@@ -358,6 +410,7 @@ class TestSubscriptionsWithoutASchedule:
         assert there.record("Order", order)[SCHEDULE] == there.schedules()[-1]["id"]
         settle(there)
         assert (there.run(order, customer_update="never").outcome, writes(there)) == ("unchanged", [])
+        assert [name for name, _ in there.stripe.asked] == ["subscription_schedules.retrieve"], "the subscription is its own"
         assert there.subscription()["id"] == subscription
 
     def test_one_that_salesforce_does_not_name(self, there: World, connector: Connector) -> None:
@@ -446,6 +499,30 @@ class TestWhatItSays:
         priced = [{item["price"]: item["quantity"] for item in phase["items"]} for phase in there.schedules()[1]["phases"]]
         assert priced[:2] == [{sale.price: 1}, {sale.price: 1, copy: 2}]
         assert priced[2].items() > priced[1].items()
+
+    def test_what_is_past_is_not_compared(self, there: World, flows: BillingFlows) -> None:
+        account, entries = there.account(), [there.entry(), there.entry(20)]
+        contract = there.contract(account)
+        orders = [there.order(account, contract, line(entries[0], START, END))]
+        orders.append(there.order(account, contract, line(entries[1], MIDDLE, END), EffectiveDate=MIDDLE))
+        customer, prices = flows.customer(account), [flows.price(entry) for entry in entries]
+        both = dict.fromkeys(prices, 1)
+        flows.schedule(contract, orders, customer, (START, MIDDLE, {prices[0]: 1}), (MIDDLE, END, both))
+        at(there, "2027-07-10")
+        report = there.run(orders[1])
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+
+    def test_what_the_deployment_states_for_orders_that_do_not(self, there: World, flows: BillingFlows) -> None:
+        account, entry = there.account(), there.entry()
+        contract = there.contract(account)
+        order = there.order(account, contract, line(entry, START, END))
+        customer, price = flows.customer(account), flows.price(entry)
+        made = flows.schedule(contract, [order], customer, (START, END, {price: 1}))
+        settings = {"collection_method": "send_invoice", "invoice_settings": {"days_until_due": 30}}
+        flows.api.subscription_schedules.update(made, {"default_settings": settings})
+        settle(there)
+        report = there.run(order, collection_method="send_invoice", days_until_due=30)
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
 
     def test_a_discount_that_runs(self, there: World, flows: BillingFlows) -> None:
         account, entry = there.account(), there.entry()
