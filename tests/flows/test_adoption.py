@@ -214,6 +214,15 @@ class TestByTheirFields:
         assert there.run(sale.order).outcome == "synced"
         assert [one["status"] for one in there.schedules()] == ["canceled", "not_started"]
 
+    def test_what_says_that_it_is_ours_is_not_adopted_again(self, there: World, connector: Connector) -> None:
+        """Although the ledger was lost."""
+        sale = Sale(there, connector)
+        there.run(sale.order)
+        there.dynamodb.delete_item(TableName="contracts", Key={"contract_id": {"S": str(sale.contract)}})
+        settle(there)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report), writes(there)) == ("unchanged", [], [])
+
     def test_two_contracts_that_name_one_without_metadata(self, there: World, flows: BillingFlows) -> None:
         account, entry = there.account(), there.entry()
         contracts = [there.contract(account), there.contract(account)]
@@ -229,16 +238,20 @@ class TestByTheirFields:
     @pytest.mark.parametrize("marked", [False, True])
     def test_a_schedule_that_was_released_and_its_subscription(self, there: World, connector: Connector, marked: bool) -> None:
         """Both are named, and are one."""
-        order, subscription = TestSubscriptionsWithoutASchedule.sold(there, connector)
-        made = there.schedules()[-1]["id"]
-        connector.api.subscriptions.update(subscription, {"metadata": connector.marks("order", order)})
-        there.salesforce.update("Order", order, {CPQ: None} if marked else {FLOWS: made})
-        contract = there.record("Order", order)["ContractId"]
-        there.salesforce.update("Contract", contract, {} if marked else {FLOWS: subscription})
-        settle(there)
+        account, entry = there.account(), there.entry()
+        order = there.order(account, contract := there.contract(account), line(entry, START, None))
+        marks = {"metadata": connector.marks("order", order)} if marked else {}
+        params = {"customer": connector.customer(account), "start_date": seconds(START), "end_behavior": "release", **marks}
+        phase = {"end_date": seconds(MIDDLE), "items": [{"price": connector.price(entry), "quantity": 1}], **marks}
+        made = connector.api.subscription_schedules.create({**params, "phases": [phase]}).id
+        at(there, "2027-07-10")
+        subscription = there.subscription()["id"]
+        if not marked:
+            there.salesforce.update("Order", order, {CPQ: subscription})
+            there.salesforce.update("Contract", contract, {FLOWS: made})
         report = there.run(order, customer_update="never")
         assert (report.outcome, "schedule_adopted" in codes(report)) == ("synced", True)
-        assert there.subscription()["id"] == subscription
+        assert [one["id"] for one in there.stripe.objects(ACCOUNT, "subscription")] == [subscription]
 
     def test_an_order_without_a_contract(self, there: World, connector: Connector) -> None:
         sale = Sale(there, connector, contract=False)
@@ -347,6 +360,24 @@ class TestByTheirMetadata:
         connector.api.subscription_schedules.update(sale.schedule, {"metadata": marks})
         report = there.run(sale.order)
         assert (report.outcome, codes(report), len(there.schedules())) == ("synced", ["schedule_adopted"], 1)
+
+    def test_an_org_of_15_characters(self, there: World, connector: Connector) -> None:
+        sale = Sale(there, connector, told=False)
+        there.salesforce.update("Account", sale.account, {CPQ: sale.customer})
+        marks = {"salesforce_contract_id": str(sale.contract), "salesforce_org_id": ORG[:15]}
+        connector.api.subscription_schedules.update(sale.schedule, {"metadata": marks})
+        assert there.run(sale.order).outcome == "synced"
+        assert len(there.schedules()) == 1
+
+    def test_one_that_was_replaced_by_another(self, there: World, connector: Connector) -> None:
+        """Both name the order: what goes on bills it."""
+        sale = Sale(there, connector, told=False)
+        connector.api.subscription_schedules.cancel(sale.schedule)
+        made = connector.schedule(sale.order, sale.customer, (START, END, {sale.line: (sale.price, 1)}), told=[])
+        settle(there)
+        report = there.run(sale.order)
+        assert (report.outcome, codes(report)) == ("synced", ["schedule_adopted"])
+        assert there.record("Order", sale.order)[SCHEDULE] == made
 
     def test_marks_that_were_emptied_are_set_again(self, there: World, connector: Connector) -> None:
         """However often that happens, and within the day in which Stripe keeps a key."""
