@@ -250,6 +250,13 @@ def test_members_without_a_meaning_are_kept_in_the_data_and_dropped_beside_it() 
     assert set(written) == set(EVENT)
 
 
+@pytest.mark.parametrize("kind", sorted(RECORDS.keys() - MIRRORS))
+def test_no_data_are_those_of_the_type(kind: str) -> None:
+    """Who queues an event by hand may leave them out."""
+    said = {"type": kind, "record_id": RECORDS[kind]}
+    assert parse(_body(**said, data=ABSENT)) == parse(_body(**said))
+
+
 def test_an_event_cannot_be_changed() -> None:
     event = parse(_body())
     for part, member in ((event, "id"), (event.data, "contract_id")):

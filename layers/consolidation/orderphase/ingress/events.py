@@ -212,7 +212,7 @@ class SalesforceEvent(BaseModel):
     org_id: OrgId
     record_id: str
     occurred_at: Annotated[dt.datetime, BeforeValidator(_instant)]
-    data: SerializeAsAny[EventData] = EventData.model_construct()
+    data: SerializeAsAny[EventData] = Field(EventData.model_construct(), validate_default=True)
 
     @field_validator("record_id")
     @classmethod
@@ -226,6 +226,8 @@ class SalesforceEvent(BaseModel):
         kind = _KINDS.get(info.data.get("type", ""))
         if kind is None:
             return EventData()
+        if isinstance(value, EventData):
+            value = {}  # there are none: those of the type at their defaults
         if not isinstance(value, dict):
             raise ValueError("is not a JSON object")  # noqa: TRY004 (pydantic collects ValueErrors)
         return kind.data.model_validate(value)
