@@ -598,17 +598,23 @@ class TestWhatItSays:
         assert quantity == (1 if policy == "error" else 4)
         assert bool(there.record("Order", sale.order)[SCHEDULE]) == (policy == "repair")
 
+    @staticmethod
+    def with_a_fee(here: World, by: Connector) -> Sale:
+        """A schedule of two phases, of which the later one comes with a fee."""
+        sale = Sale(here, by, told=False)
+        by.api.subscription_schedules.cancel(sale.schedule)
+        product = here.stripe.objects(ACCOUNT, "product")[0]["id"]
+        fee = by.api.prices.create({"product": product, "currency": "usd", "unit_amount": 500}).id
+        first, later = (START, MIDDLE, {sale.line: (sale.price, 1)}), (MIDDLE, END, {sale.line: (sale.price, 1)})
+        by.schedule(sale.order, sale.customer, first, later, add_invoice_items=[{"price": fee}])
+        return sale
+
     @pytest.mark.parametrize(("policy", "outcome"), [("error", "failed"), ("repair", "synced")])
     def test_one_time_items_to_come_are_not_dropped_unasked(
         self, there: World, connector: Connector, policy: str, outcome: str
     ) -> None:
         """The connector's own prorations stand in the phase that they come with."""
-        sale = Sale(there, connector, told=False)
-        connector.api.subscription_schedules.cancel(sale.schedule)
-        product = there.stripe.objects(ACCOUNT, "product")[0]["id"]
-        fee = connector.api.prices.create({"product": product, "currency": "usd", "unit_amount": 500}).id
-        first, later = (START, MIDDLE, {sale.line: (sale.price, 1)}), (MIDDLE, END, {sale.line: (sale.price, 1)})
-        connector.schedule(sale.order, sale.customer, first, later, add_invoice_items=[{"price": fee}])
+        sale = self.with_a_fee(there, connector)
         settle(there)
         assert there.run(sale.order).outcome == "synced"
         assert [len(phase["add_invoice_items"]) for phase in there.schedules()[1]["phases"]] == [0, 1]
@@ -620,12 +626,7 @@ class TestWhatItSays:
         assert kept == ([0, 1] if policy == "error" else [0, 0])
 
     def test_what_a_phase_has_billed_once_stays_billed_once(self, there: World, connector: Connector) -> None:
-        sale = Sale(there, connector, told=False)
-        connector.api.subscription_schedules.cancel(sale.schedule)
-        product = there.stripe.objects(ACCOUNT, "product")[0]["id"]
-        fee = connector.api.prices.create({"product": product, "currency": "usd", "unit_amount": 500}).id
-        first, later = (START, MIDDLE, {sale.line: (sale.price, 1)}), (MIDDLE, END, {sale.line: (sale.price, 1)})
-        connector.schedule(sale.order, sale.customer, first, later, add_invoice_items=[{"price": fee}])
+        sale = self.with_a_fee(there, connector)
         at(there, "2027-07-10")
         billed = there.stripe.invoice_items(ACCOUNT)
         assert there.run(sale.order).outcome == "synced"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from itertools import batched
 from typing import Any
 from urllib.parse import quote
@@ -296,8 +297,13 @@ class CatalogueRecords:
         parents = ["Pricebook2.IsStandard", *(f"Product2.{name}" for name in of_product)]
         return [*own, *self._others(ENTRY), *currency, *parents]
 
+    @cached_property
+    def _theirs(self) -> Mapping[str, tuple[str, ...]]:
+        return self._org.adopted(self._mapping.adopt)
+
     def _others(self, kind: str) -> tuple[str, ...]:
-        return self._org.adopted(self._mapping.adopt, kind)
+        """The fields of an object in which another product keeps Stripe's ids; asked for with every record."""
+        return self._theirs.get(kind, ())
 
     def _stripe_id(self, kind: str, record: Mapping[str, Any], own: str) -> str | None:
         """The id in Stripe of a record: in our own field, else in another product's."""

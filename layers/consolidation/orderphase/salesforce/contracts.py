@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -185,8 +186,13 @@ class Contracts:
             records += body["records"]
         return records
 
+    @cached_property
+    def _theirs(self) -> Mapping[str, tuple[str, ...]]:
+        return self._org.adopted(self._mapping.adopt)
+
     def _adopted(self, name: str) -> tuple[str, ...]:
-        return self._org.adopted(self._mapping.adopt, name)
+        """The fields of an object in which another product keeps Stripe's ids; asked for with every record."""
+        return self._theirs.get(name, ())
 
     def _order_columns(self) -> list[str]:
         order = self._mapping.order

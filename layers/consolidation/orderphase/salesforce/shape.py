@@ -57,9 +57,9 @@ class Org:
             return any(name.lower() in self.shape.account for name in adopt.account)
         return adopt.when == "on"
 
-    def adopted(self, adopt: Adopt, name: str) -> tuple[str, ...]:
-        """The fields of an object in which another product keeps Stripe's ids, as far as the org has them. As `present`."""
-        return self.present(adopt.fields).get(name, ()) if self.adopts(adopt) else ()
+    def adopted(self, adopt: Adopt) -> Mapping[str, tuple[str, ...]]:
+        """The fields in which another product keeps Stripe's ids, by object, as far as the org has them. As `present`."""
+        return self.present(adopt.fields) if self.adopts(adopt) else {}
 
     def present(self, fields: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         """Which of these fields, by object, the org has and lets be read, spelt as the org does: one request, once.
