@@ -28,12 +28,17 @@ FUNCTION = "OrderActivationFunction"
 ALIAS = "live"
 """Events go to the version that this alias names, whatever has been changed on the function since."""
 
-# Somebody waits for the answer, and can ask again.
-_AWS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1})
+QUEUE, DEAD_LETTERS = "QueueUrl", "DeadLetterQueueUrl"
+"""How the outputs of a stack with the queues of a flow end."""
 
 _NOTES = ".stack/*/stack.json"
 _PREFERRED = "local"
 """Which of several local stacks is meant: the one that people start; others are started by tests."""
+
+
+def patience(attempts: int = 1) -> Config:
+    """How long the client of a command waits for AWS: somebody waits for the answer, and can ask again."""
+    return Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": attempts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class Stack:
     source: str
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
+
+    @property
+    def queues(self) -> list[str]:
+        """What has a queue and its dead letters: the flows, as the template calls them, and what queues for them."""
+        return sorted(name.removesuffix(DEAD_LETTERS) for name in self.outputs if name.endswith(DEAD_LETTERS))
 
     def output(self, name: str) -> str:
         """An output. Raises ConfigurationError where the stack has none of this name."""
@@ -104,7 +114,7 @@ def describe_stack(environ: MutableMapping[str, str], folder: Path, *, stack: st
 
 def _described(stack: str, source: str) -> Stack:
     with classified_errors(f"stack {stack}"):
-        cloudformation: CloudFormationClient = boto3.client("cloudformation", config=_AWS)
+        cloudformation: CloudFormationClient = boto3.client("cloudformation", config=patience())
         (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     parameters = {one.get("ParameterKey", ""): one.get("ParameterValue", "") for one in found.get("Parameters", [])}
     outputs = {one.get("OutputKey", ""): one.get("OutputValue", "") for one in found.get("Outputs", [])}
@@ -142,9 +152,9 @@ def _point_at(environ: MutableMapping[str, str], aws: Mapping[str, str]) -> None
 
 def _environment(stack: str) -> Mapping[str, str]:
     with classified_errors(f"stack {stack}"):
-        cloudformation: CloudFormationClient = boto3.client("cloudformation", config=_AWS)
+        cloudformation: CloudFormationClient = boto3.client("cloudformation", config=patience())
         found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=FUNCTION)
-        functions: LambdaClient = boto3.client("lambda", config=_AWS)
+        functions: LambdaClient = boto3.client("lambda", config=patience())
         name = found["StackResourceDetail"].get("PhysicalResourceId", "")
         configured = functions.get_function_configuration(FunctionName=name, Qualifier=ALIAS)
     return configured.get("Environment", {}).get("Variables", {})

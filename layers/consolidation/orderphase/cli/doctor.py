@@ -11,10 +11,9 @@ from pathlib import Path
 
 import boto3
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from botocore.config import Config
 
 from orderphase.aws import classified_errors
-from orderphase.cli.connection import connect, describe_stack
+from orderphase.cli.connection import connect, describe_stack, patience
 from orderphase.cli.streams import OK, REFUSED, write_json, write_text
 from orderphase.diagnosis import FLOWS, Diagnosis, Feed
 from orderphase.errors import OrderphaseError
@@ -23,8 +22,6 @@ from orderphase.ingress.stripe_events import DRIFT_TYPES, PRICE_TYPES, PRODUCT_T
 from orderphase.mapping import FILE
 from orderphase.secrets_manager import read_secret
 from orderphase.timeline.chart import printable
-
-_AWS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             found.append(Diagnosis("warning", "Settings", f"{what}. {problem.message}", remedy))
     drift = DRIFT_TYPES if flows is None or "Reconciliation" in flows else ()
     with classified_errors("Secrets Manager"):
-        secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_AWS))
+        secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager", config=patience()))
     doctor = Doctor(
         connection.environment,
         secret=lambda name: read_secret(secrets, name),

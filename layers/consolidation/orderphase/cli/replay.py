@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
 
 from orderphase.aws import classified_errors
-from orderphase.cli.connection import Stack, describe_stack
+from orderphase.cli.connection import DEAD_LETTERS, QUEUE, Stack, describe_stack, patience
 from orderphase.cli.streams import OK, REFUSED, write_json, write_text
 from orderphase.domain.calendar import iso
 from orderphase.errors import ConfigurationError, DataError, OrderphaseError
@@ -26,10 +25,6 @@ from orderphase.timeline.chart import printable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
-
-_AWS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
-_QUEUE, _DEAD_LETTERS = "QueueUrl", "DeadLetterQueueUrl"
-"""How the outputs of a stack with the queues of a flow end."""
 
 _MOST = 1_000
 """So many letters of a flow one command takes, all before the first is replayed."""
@@ -56,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     stack = describe_stack(os.environ, Path.cwd(), stack=options.stack)
     queues = _queues(stack, options.flow)
     with classified_errors(f"stack {stack.source}"):
-        sqs: SQSClient = boto3.client("sqs", config=_AWS)
-        dynamodb: DynamoDBClient = boto3.client("dynamodb", config=_AWS)
+        sqs: SQSClient = boto3.client("sqs", config=patience(attempts=2))
+        dynamodb: DynamoDBClient = boto3.client("dynamodb", config=patience(attempts=2))
     letters = DeadLetters(sqs, queues, wait=1, hold=_HOLD_SECONDS)
     log = SyncLog(dynamodb, stack.output("SyncLogTableName"))
     record = _record(options.record)
@@ -78,12 +73,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _queues(stack: Stack, flow: str | None) -> dict[str, Queue]:
     """The queues of the stack's flows, or of the one that is asked for. Raises ConfigurationError for one that it has not."""
-    flows = sorted(name.removesuffix(_DEAD_LETTERS) for name in stack.outputs if name.endswith(_DEAD_LETTERS))
+    flows = stack.queues
     if flow is not None and flow not in flows:
         known = ", ".join(flows) or "none: it is not one of Orderphase's"
         raise ConfigurationError(f"{stack.source} has no queue of a flow {flow!r}; it has: {known}")
     chosen = [flow] if flow else flows
-    return {name: Queue(stack.output(name + _QUEUE), stack.output(name + _DEAD_LETTERS)) for name in chosen}
+    return {name: Queue(stack.output(name + QUEUE), stack.output(name + DEAD_LETTERS)) for name in chosen}
 
 
 def _record(given: str | None) -> str | None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
 
 from orderphase.aws import classified_errors
-from orderphase.cli.connection import Stack, describe_stack
+from orderphase.cli.connection import Stack, describe_stack, patience
 from orderphase.cli.streams import OK, write_json, write_text
 from orderphase.domain.calendar import iso
 from orderphase.errors import ConfigurationError
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 
 LOOKS_BACK = timedelta(days=1)
 """So far, where neither a record nor a time is given."""
-
-_AWS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
-_DEAD_LETTERS = "DeadLetterQueueUrl"
-"""How the output of a stack with the dead letters of a flow ends."""
 
 _MESSAGE = 72
 """So many characters of a message stand in a line of the table."""
@@ -54,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     stack = describe_stack(os.environ, Path.cwd(), stack=options.stack)
     asked = _asked(options, stack, datetime.now(UTC))
     with classified_errors(f"stack {stack.source}"):
-        dynamodb: DynamoDBClient = boto3.client("dynamodb", config=_AWS)
+        dynamodb: DynamoDBClient = boto3.client("dynamodb", config=patience(attempts=2))
     log = SyncLog(dynamodb, stack.output("SyncLogTableName"))
     entries = log.entries(asked, limit=options.limit, whole=options.json)
     if options.json:
@@ -79,9 +74,8 @@ def _flow(given: str | None, stack: Stack) -> str | None:
     """A flow as the log calls it. Raises ConfigurationError for one that the stack has not."""
     if given is None:
         return None
-    names = [name.removesuffix(_DEAD_LETTERS) for name in stack.outputs if name.endswith(_DEAD_LETTERS)]
     # The function behind the event buses queues for the flows, and makes no run itself.
-    flows = {name: re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in sorted(names) if name != "EventBus"}
+    flows = {name: re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in stack.queues if name != "EventBus"}
     if given in flows.values():
         return given
     if given not in flows:

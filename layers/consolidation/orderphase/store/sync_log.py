@@ -153,21 +153,21 @@ class SyncLog:
         since, until = _instant(asked.since), _instant(asked.until)
         if asked.contract_id is not None:
             filters = {"order_id": asked.order_id, "outcome": asked.outcome, "flow": asked.flow}
-            yield from self._query(None, "contract_id", asked.contract_id, since, until, filters)
+            yield from self._within(None, "contract_id", asked.contract_id, since, until, filters)
             return
         filters = {"outcome": asked.outcome, "flow": asked.flow}
         if asked.order_id is not None:
-            yield from self._query(ORDER_INDEX, "order_id", asked.order_id, since, until, filters)
+            yield from self._within(ORDER_INDEX, "order_id", asked.order_id, since, until, filters)
             return
         day = asked.until.astimezone(UTC)
         while _day(day) >= _day(asked.since):
-            yield from self._query(DAY_INDEX, "day", _day(day), since, until, filters)
+            yield from self._within(DAY_INDEX, "day", _day(day), since, until, filters)
             day -= timedelta(days=1)
 
-    def _query(
+    def _within(
         self, index: str | None, key: str, value: str, since: str, until: str, filters: Mapping[str, str | None]
     ) -> Iterator[Mapping[str, Any]]:
-        """The entries of a key of the table or of an index, newest first, page by page.
+        """The entries of a key that began within a time, newest first.
 
         An entry's id begins with its time and goes on, so that it is greater than its time alone: `until` itself is left out.
         """
@@ -175,23 +175,26 @@ class SyncLog:
         names = {f"#{name}": name for name in (key, "entry_id", *said)}
         values = {":key": value, ":since": since, ":until": until} | {f":{name}": wanted for name, wanted in said.items()}
         request: dict[str, Any] = {
-            "TableName": self._table,
             "KeyConditionExpression": f"#{key} = :key AND #entry_id BETWEEN :since AND :until",
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": {name: {"S": text} for name, text in values.items()},
-            "ScanIndexForward": False,
         }
         if index is not None:
             request["IndexName"] = index
         if said:
             request["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in said)
+        return self._query(request)
+
+    def _query(self, request: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """What a query finds, newest first, page by page."""
+        start: dict[str, Any] = {}
         while True:
             with classified_errors("the sync log"):
-                page = self._client.query(**request)
+                page = self._client.query(TableName=self._table, ScanIndexForward=False, **request, **start)
             yield from page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _whole(self, items: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         keys: Any = [{name: item[name] for name in _KEY} for item in items]
@@ -213,27 +216,19 @@ class SyncLog:
         An interrupted run is logged under the record of its event. One request for each page of the record's entries, newest
         first. Raises classified errors.
         """
-        start: dict[str, Any] = {}
-        while True:
-            with classified_errors("the sync log"):
-                page = self._client.query(
-                    TableName=self._table,
-                    IndexName=ORDER_INDEX,
-                    KeyConditionExpression="order_id = :record",
-                    FilterExpression="event_id = :event",
-                    # An entry may hold many findings, and some of these words are DynamoDB's own.
-                    ProjectionExpression=", ".join(f"#{name}" for name in _ENDING),
-                    ExpressionAttributeNames={f"#{name}": name for name in _ENDING},
-                    ExpressionAttributeValues={":record": {"S": record_id}, ":event": {"S": event_id}},
-                    ScanIndexForward=False,
-                    **start,
-                )
-            if page["Items"]:
-                values: dict[str, Any] = {name: value["S"] for name, value in page["Items"][0].items()}
-                return Ending(**values | {"finished_at": datetime.fromisoformat(values["finished_at"])})
-            if "LastEvaluatedKey" not in page:
-                return None
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        request = {
+            "IndexName": ORDER_INDEX,
+            "KeyConditionExpression": "order_id = :record",
+            "FilterExpression": "event_id = :event",
+            # An entry may hold many findings, and some of these words are DynamoDB's own.
+            "ProjectionExpression": ", ".join(f"#{name}" for name in _ENDING),
+            "ExpressionAttributeNames": {f"#{name}": name for name in _ENDING},
+            "ExpressionAttributeValues": {":record": {"S": record_id}, ":event": {"S": event_id}},
+        }
+        for item in self._query(request):
+            values: dict[str, Any] = {name: value["S"] for name, value in item.items()}
+            return Ending(**values | {"finished_at": datetime.fromisoformat(values["finished_at"])})
+        return None
 
 
 def _bounded(findings: Sequence[Finding]) -> dict[str, Any]:
